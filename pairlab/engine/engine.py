@@ -1,0 +1,341 @@
+"""Runs a lab's program in a real Pulumi engine: up, preview, refresh, destroy, and what it remembers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pulumi import automation
+from pulumi.automation import errors as automation_errors
+
+from pairlab.engine.plugins import PluginUse
+from pairlab.errors import EngineError, LabError, StateLockedError
+from pairlab.model import PROJECT, Change, Outcome
+
+Program = Callable[[], None]
+Progress = Callable[[str], None]
+Result = TypeVar("Result")
+
+VERBS = {
+    "create": "creating",
+    "update": "changing",
+    "delete": "deleting",
+    "replace": "replacing",
+    "create-replacement": "creating anew",
+    "delete-replaced": "deleting the old",
+}
+
+
+class _Recorder:
+    """Collects engine events: changes, errors, and the time of the first step."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.changes: dict[str, Change] = {}
+        self.problems: list[str] = []
+        self.started = time.monotonic()
+        self.first_step_s: float | None = None
+        self._progress = progress
+
+    def __call__(self, event: Any) -> None:
+        if event.resource_pre_event is not None:
+            if self.first_step_s is None:
+                self.first_step_s = time.monotonic() - self.started
+            self._step(event.resource_pre_event.metadata)
+        elif event.diagnostic_event is not None and event.diagnostic_event.severity == "error":
+            self.problems.append(_plain(event.diagnostic_event.message))
+
+    def _step(self, step: Any) -> None:
+        if step.type.startswith("pulumi:pulumi:Stack"):
+            return
+        name = step.urn.rsplit("::", 1)[-1]
+        op = step.op.value if hasattr(step.op, "value") else str(step.op)
+        detailed = {path: str(diff.kind) for path, diff in (step.detailed_diff or {}).items()}
+        old, new = step.old, step.new
+        # A replacement is told in three steps: the whole is what counts.
+        if not (op in ("create-replacement", "delete-replaced") and step.urn in self.changes):
+            self.changes[step.urn] = Change(
+                "replace" if op in ("create-replacement", "delete-replaced") else op,
+                step.type,
+                name,
+                detailed or dict.fromkeys(step.diffs or [], "update"),
+                dict(old.inputs) if old else {},
+                dict(new.inputs) if new else {},
+            )
+        if op in VERBS and not step.type.startswith(f"{PROJECT}:"):
+            self._progress(f"{VERBS[op]} {step.type.rsplit(':', 1)[-1]} {name}")
+
+    def outcome(self) -> Outcome:
+        total = time.monotonic() - self.started
+        return Outcome(list(self.changes.values()), self.first_step_s or total, total)
+
+
+class Engine:
+    """Pulumi for this project, in a directory of its own.
+
+    Args:
+        cli_root: Directory with `bin/pulumi`, or None for the one on PATH.
+        state: pairlab's state directory; holds the default backend, the passphrase and the manifest.
+        manifest: The project's `Pulumi.yaml`.
+        plugins: Package -> the plugin that serves it.
+        launchers: Package -> folder of its embedded plugin's executable.
+    """
+
+    def __init__(
+        self,
+        cli_root: Path | None,
+        state: Path,
+        manifest: Path,
+        plugins: Mapping[str, PluginUse],
+        launchers: Mapping[str, Path],
+    ) -> None:
+        self._state = state
+        self._work_dir = state / "engine"
+        self._work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._write_manifest(manifest, plugins, launchers)
+        self._command = automation.PulumiCommand(str(cli_root) if cli_root else None, skip_version_check=True)
+
+    @property
+    def backend(self) -> str:
+        """Address of the state backend."""
+        return os.environ.get("PULUMI_BACKEND_URL") or f"file://{self._state / 'pulumi'}"
+
+    def labs(self) -> list[str]:
+        """Names of the labs in this backend."""
+        return sorted(stack.name.rsplit("/", 1)[-1] for stack in self._workspace(None).list_stacks())
+
+    def up(self, lab: str, program: Program, *, progress: Progress, refresh: bool) -> Outcome:
+        """Make the lab what the program declares.
+
+        Args:
+            lab: The lab's name.
+            program: Declares its resources.
+            progress: Told each step.
+            refresh: Look at what is really there first, so that drift is put right.
+
+        Raises:
+            StateLockedError: Another run is at work on this lab.
+            EngineError: The engine or a plugin failed.
+        """
+        stack = self._stack(lab, program)
+        return self._run(
+            lab, progress, lambda on: stack.up(on_event=on, refresh=refresh, color="never", parallel=16)
+        )
+
+    def preview(self, lab: str, program: Program, *, progress: Progress) -> Outcome:
+        """What `up` would change; touches nothing."""
+        stack = self._stack(lab, program)
+        return self._run(lab, progress, lambda on: stack.preview(on_event=on, color="never"))
+
+    def refresh(self, lab: str, program: Program, *, progress: Progress) -> Outcome:
+        """Compare the state with what is really there and correct the state."""
+        stack = self._stack(lab, program)
+        return self._run(lab, progress, lambda on: stack.refresh(on_event=on, color="never"))
+
+    def destroy(self, lab: str, *, progress: Progress) -> Outcome | None:
+        """Delete all that the state knows of the lab, then the state. None if there is no such state."""
+        if lab not in self.labs():
+            return None
+        stack = self._stack(lab, lambda: None)
+        outcome = self._run(
+            lab,
+            progress,
+            lambda on: stack.destroy(on_event=on, color="never", parallel=16, refresh=True),
+        )
+        stack.workspace.remove_stack(lab)
+        self._forget(lab)
+        return outcome
+
+    def resources(self, lab: str) -> list[dict[str, Any]]:
+        """The resources that the state records, as Pulumi exports them; secrets stay encrypted."""
+        deployment = self._workspace(None).export_stack(lab).deployment
+        return list((deployment or {}).get("resources") or [])
+
+    def lock_holder(self, lab: str) -> str | None:
+        """Who holds the lab's state, in words; None if nobody does. File backends only."""
+        for path in self._locks(lab):
+            try:
+                lock = json.loads(path.read_text())
+            except (OSError, ValueError):
+                return f"an unreadable lock {path}"
+            pid, host = lock.get("pid"), lock.get("hostname")
+            alive = host == os.uname().nodename and Path(f"/proc/{pid}").exists()
+            ended = "still running" if alive else "no longer running here"
+            return (
+                f"process {pid} of {lock.get('username')} on {host}, {ended}, since {lock.get('timestamp')}"
+            )
+        return None
+
+    def unlock(self, lab: str) -> None:
+        """Clear the lab's state lock."""
+        self._workspace(None)
+        stack = self._stack(lab, lambda: None)
+        stack.cancel()
+
+    def _locks(self, lab: str) -> list[Path]:
+        if not self.backend.startswith("file://"):
+            return []
+        root = Path(self.backend.removeprefix("file://")) / ".pulumi" / "locks"
+        return sorted(root.glob(f"**/{lab}/*.json"))
+
+    def _forget(self, lab: str) -> None:
+        (self._work_dir / f"Pulumi.{lab}.yaml").unlink(missing_ok=True)
+        if not self.backend.startswith("file://"):
+            return
+        root = Path(self.backend.removeprefix("file://")) / ".pulumi"
+        for kind in ("history", "backups", "stacks", "locks"):
+            for found in root.glob(f"{kind}/**/{lab}"):
+                shutil.rmtree(found, ignore_errors=True)
+            for found in root.glob(f"{kind}/**/{lab}.json*"):
+                found.unlink(missing_ok=True)
+
+    def _write_manifest(
+        self, manifest: Path, plugins: Mapping[str, PluginUse], launchers: Mapping[str, Path]
+    ) -> None:
+        project = yaml.safe_load(manifest.read_text())
+        # The program runs inline: the schema of its settings is checked by pairlab, with better errors.
+        project = {key: project[key] for key in ("name", "description")} | {"runtime": "python"}
+        embedded = [
+            {"name": use.name, "version": use.version, "path": str(launchers[use.name])}
+            for use in plugins.values()
+            if use.origin == "embedded"
+        ]
+        if embedded:
+            project["plugins"] = {"providers": embedded}
+        (self._work_dir / "Pulumi.yaml").write_text(yaml.safe_dump(project, sort_keys=False))
+
+    def _environment(self) -> dict[str, str]:
+        environment = {"PULUMI_BACKEND_URL": self.backend, "PULUMI_SKIP_UPDATE_CHECK": "true"}
+        if self.backend.startswith("file://"):
+            Path(self.backend.removeprefix("file://")).mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & os.environ.keys():
+            environment["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(self._passphrase_file())
+        return environment
+
+    def _passphrase_file(self) -> Path:
+        path = self._state / "passphrase"
+        if not path.exists():
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_urlsafe(32))
+        return path
+
+    def _workspace(self, program: Program | None) -> automation.LocalWorkspace:
+        return automation.LocalWorkspace(
+            work_dir=str(self._work_dir),
+            program=program,
+            env_vars=self._environment(),
+            pulumi_command=self._command,
+        )
+
+    def _stack(self, lab: str, program: Program) -> automation.Stack:
+        workspace = self._workspace(program)
+        try:
+            return automation.Stack.create_or_select(lab, workspace)
+        except automation_errors.CommandError as error:
+            raise _engine_error(error, [], lab) from error
+
+    def _run(self, lab: str, progress: Progress, operate: Callable[[Any], Any]) -> Outcome:
+        recorder = _Recorder(progress)
+        try:
+            with _quiet_engine_logs():
+                _interruptible(lambda: operate(recorder), progress)
+        except automation_errors.ConcurrentUpdateError as error:
+            holder = self.lock_holder(lab) or "another run"
+            raise StateLockedError(
+                f"the state of lab {lab!r} is locked by {holder}",
+                hint=f"wait for it; if it is dead, run `invoke lab.unlock --lab {lab}`",
+            ) from error
+        except automation_errors.CommandError as error:
+            raise _engine_error(error, recorder.problems, lab) from error
+        return recorder.outcome()
+
+
+def _interruptible(operate: Callable[[], Result], progress: Progress) -> Result:
+    """Run in a thread, so that Ctrl-C reaches the engine, which then ends its step and saves the state.
+
+    On a terminal the engine gets the signal itself; otherwise (a CI runner's `kill`) it is passed on.
+    """
+    results: list[Result] = []
+    failures: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            results.append(operate())
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    interrupted = False
+    while thread.is_alive():
+        try:
+            thread.join(0.5)
+        except KeyboardInterrupt:
+            if interrupted:
+                continue
+            interrupted = True
+            progress("stopping: the engine ends its current step and saves the state")
+            if not sys.stdin.isatty():
+                for pid in _children():
+                    os.kill(pid, signal.SIGINT)
+    if interrupted:
+        raise KeyboardInterrupt
+    if failures:
+        raise failures[0]
+    return results[0]
+
+
+def _children() -> Iterator[int]:
+    for path in Path("/proc/self/task").glob("*/children"):
+        for word in path.read_text().split():
+            if Path(f"/proc/{word}/comm").read_text().strip() == "pulumi":
+                yield int(word)
+
+
+@contextmanager
+def _quiet_engine_logs() -> Iterator[None]:
+    """The SDK reports a failing inline program on stderr with a traceback; the error says it already."""
+    import logging
+
+    loggers = [logging.getLogger(name) for name in ("pulumi", "grpc", "asyncio")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"<\{%[^%]*%\}>|\x1b\[[0-9;]*m", "", text).strip()
+
+
+def _engine_error(error: automation_errors.CommandError, problems: list[str], lab: str) -> LabError:
+    """The engine's own words, without its noise."""
+    told = [line for problem in problems for line in problem.splitlines() if line.strip()]
+    told = [line for line in told if not line.startswith(("update failed", "preview failed"))]
+    text = _plain(str(error))
+    if not told:
+        told = [
+            line.removeprefix("error: ") for line in text.splitlines() if line.strip().startswith("error:")
+        ]
+    first = told[0].strip() if told else "Pulumi failed"
+    return EngineError(
+        f"lab {lab!r}: {first}",
+        hint=f"mend the cause, then run `invoke lab.up --lab {lab}` again, or `invoke lab.down --lab {lab}`",
+        details="\n".join(told[1:]) or ("" if told else text),
+    )

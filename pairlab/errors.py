@@ -1,0 +1,63 @@
+"""The one error tree. Every error says what went wrong and what to do next."""
+
+from __future__ import annotations
+
+
+class LabError(Exception):
+    """Base of every error that pairlab raises for a person to read.
+
+    Args:
+        message: What went wrong, in one sentence that names the cause.
+        hint: The next step that the reader can take.
+        details: Longer material, such as the tail of a log; may be empty.
+    """
+
+    def __init__(self, message: str, *, hint: str, details: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.details = details
+
+
+class UsageError(LabError):
+    """The command line or a setting is wrong; nothing was touched. Exit status 2."""
+
+
+class SettingError(UsageError):
+    """A setting is unknown, or its value is not allowed."""
+
+
+class CommandError(LabError):
+    """A command that pairlab ran failed, was not found, or ran out of time."""
+
+
+class TemplateError(LabError):
+    """A template is missing, or a value that it needs is."""
+
+
+class HostError(LabError):
+    """This host lacks something that a lab needs."""
+
+
+class ImageError(LabError):
+    """An image could not be built, found, or trusted."""
+
+
+class PluginError(LabError):
+    """A provider plugin refused a request, or its daemon did."""
+
+
+class EngineError(LabError):
+    """The Pulumi engine failed."""
+
+
+class StateLockedError(EngineError):
+    """Another run holds the lab's state."""
+
+
+class SideError(LabError):
+    """One side of a lab could not be reached or did not do what was asked."""
+
+
+class ConflictError(LabError):
+    """A port, subnet or name that the lab needs is held by something else."""

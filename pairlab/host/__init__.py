@@ -1,0 +1,1 @@
+"""Facts about this host, and bringing its daemons up."""

@@ -1,0 +1,116 @@
+"""Decides how VMs run, by really booting a guest kernel: `/dev/kvm` that opens proves nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from pairlab.errors import CommandError, HostError
+from pairlab.host.tiny_guest import READY_LINE, initramfs
+from pairlab.model import Accelerator
+from pairlab.run import Runner
+
+Wanted = Literal["auto", "kvm", "tcg"]
+
+QEMU = "qemu-system-x86_64"
+KVM_DEVICE = Path("/dev/kvm")
+PROBE_TIMEOUT_S = 10.0
+NOT_PROBED = "not probed yet: no guest kernel has been built"
+
+
+def accelerator(
+    cache: Path, runner: Runner, wanted: Wanted, *, kernel: Path | None, device: Path = KVM_DEVICE
+) -> tuple[Accelerator, str]:
+    """Choose how VMs run.
+
+    Args:
+        cache: pairlab's cache directory: remembers the answer for this host, kernel and QEMU.
+        runner: Runs QEMU.
+        wanted: The lab's setting; `auto` takes KVM where it works.
+        kernel: A Linux kernel image to boot; None if none has been built yet.
+        device: KVM's device.
+
+    Returns:
+        The accelerator, and in one clause why it is that one.
+
+    Raises:
+        HostError: This machine cannot run the guests at all, or KVM was asked for and does not work.
+    """
+    if platform.machine() != "x86_64":
+        raise HostError(
+            f"VMs on {platform.machine()} machines are not supported",
+            hint="run the lab on an x86_64 machine, or point libvirtUri at one",
+        )
+    if wanted == "tcg":
+        return Accelerator.TCG, "the setting `accelerator` says so"
+    obstacle = _obstacle(device) or (None if kernel else NOT_PROBED)
+    if obstacle is None and kernel is not None:
+        works, reason = _probe_once(cache, runner, kernel)
+        if works:
+            return Accelerator.KVM, reason
+        obstacle = reason
+    if wanted == "kvm":
+        raise HostError(
+            f"KVM was asked for and does not work here: {obstacle}",
+            hint="set `accelerator` to auto or tcg, or enable virtualisation for this machine",
+        )
+    return Accelerator.TCG, obstacle or ""
+
+
+def _obstacle(device: Path) -> str | None:
+    if not device.exists():
+        return f"this machine has no {device}"
+    if not os.access(device, os.R_OK | os.W_OK):
+        return f"{device} may not be opened by this account"
+    return None
+
+
+def _probe_once(cache: Path, runner: Runner, kernel: Path) -> tuple[bool, str]:
+    """The remembered answer, else a new one."""
+    memory = cache / "accelerator.json"
+    key = _host_key(runner)
+    try:
+        known = json.loads(memory.read_text())
+        if known["key"] == key:
+            return bool(known["works"]), str(known["reason"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass  # none, or not whole: the probe says it again
+    works, reason = _probe(runner, kernel)
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=cache, delete=False) as new:
+        json.dump({"key": key, "works": works, "reason": reason}, new)
+    os.replace(new.name, memory)
+    return works, reason
+
+
+def _host_key(runner: Runner) -> str:
+    """Changes when the answer may: machine, processor, kernel or QEMU."""
+    version = runner.run([QEMU, "--version"], timeout_s=10).stdout.splitlines()[0]
+    machine_id = Path("/etc/machine-id")
+    host = machine_id.read_text().strip() if machine_id.exists() else platform.node()
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return "|".join([host, "".join(models[:1]), platform.release(), platform.version(), version])
+
+
+def _probe(runner: Runner, kernel: Path) -> tuple[bool, str]:
+    lines: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="pairlab-probe-") as folder:
+        initrd = Path(folder) / "initramfs"
+        initrd.write_bytes(initramfs())
+        argv = [QEMU, "-accel", "kvm", "-cpu", "host", "-m", "256", "-nodefaults", "-display", "none"]
+        argv += ["-no-reboot", "-serial", "stdio", "-kernel", str(kernel), "-initrd", str(initrd)]
+        argv += ["-append", "console=ttyS0 panic=-1 quiet"]
+        try:
+            runner.run(argv, timeout_s=PROBE_TIMEOUT_S, on_line=lines.append)
+        except CommandError as error:
+            failure = error.message
+        else:
+            failure = "the guest ended without its line"
+    if any(READY_LINE in line for line in lines):
+        return True, "a guest kernel was booted under KVM"
+    said = next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
+    return False, f"a guest kernel did not run under KVM ({failure}; last line: {said[:120]})"

@@ -1,0 +1,74 @@
+"""Comparing recorded values with found ones, and building XML from values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from pairlab.plugin.resource import Resource, Values
+
+
+def element(tag: str, text: object = None, *children: ET.Element | None, **attributes: object) -> ET.Element:
+    """An XML element; attributes and children that are None are left out, booleans become yes and no."""
+    made = ET.Element(tag, {name.rstrip("_"): _word(v) for name, v in attributes.items() if v is not None})
+    made.text = None if text is None else _word(text)
+    made.extend([child for child in children if child is not None])
+    return made
+
+
+def _word(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value)
+
+
+def to_xml(root: ET.Element) -> str:
+    """The XML text of an element."""
+    return ET.tostring(root, encoding="unicode")
+
+
+def text_of(root: ET.Element, path: str) -> str:
+    """Text of the element at a path; empty if there is none."""
+    return (root.findtext(path) or "").strip()
+
+
+def attribute(root: ET.Element, path: str, name: str) -> str:
+    """An attribute of the element at a path; empty if there is none."""
+    node = root.find(path)
+    return "" if node is None else node.get(name, "")
+
+
+def reconcile(recorded: Any, found: Any) -> Any:
+    """What to record after a read: the found values in the recorded shape.
+
+    Args:
+        recorded: What inputs or state hold.
+        found: What libvirt tells. A key that is missing is one that libvirt does not tell, so the recorded
+            value stays; None says that there is no such thing.
+    """
+    if isinstance(recorded, Mapping) and isinstance(found, Mapping):
+        merged: Values = {}
+        for name in {**recorded, **found}:
+            old = recorded.get(name)
+            if name not in found or (found[name] is None and name in recorded and not old):
+                merged[name] = old
+            elif found[name] is not None:
+                merged[name] = reconcile(old, found[name])
+        return merged
+    if isinstance(recorded, list) and isinstance(found, list) and len(recorded) == len(found):
+        return [reconcile(old, new) for old, new in zip(recorded, found, strict=True)]
+    if isinstance(found, Mapping):
+        return {name: value for name, value in found.items() if value is not None}
+    return found
+
+
+def settle(resource: type[Resource[Any]], recorded: Values, found: Values) -> Values:
+    """`reconcile`, but a recorded value that means the same as the found one stays as it was written."""
+    merged = reconcile(recorded, found)
+    return {
+        name: recorded[name]
+        if name in recorded and not resource.differs(name, recorded[name], value)
+        else value
+        for name, value in merged.items()
+    }

@@ -1,0 +1,265 @@
+"""`libvirt:index/domain:Domain`: a virtual machine."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from pairlab.errors import PluginError
+from pairlab.plugin.libvirt._domain_network import (
+    interface_elements,
+    leased,
+    read_interfaces,
+    release,
+    reserve,
+    wait_for_leases,
+    with_macs,
+)
+from pairlab.plugin.libvirt._domain_properties import PROPERTIES, same, validate
+from pairlab.plugin.libvirt._domain_read import read_domain
+from pairlab.plugin.libvirt._domain_xml import (
+    VolumeDisk,
+    cloud_init_element,
+    disk_element,
+    domain_xml,
+    metadata_elements,
+)
+from pairlab.plugin.libvirt._failures import found, is_missing, name_taken
+from pairlab.plugin.libvirt._storage import format_of
+from pairlab.plugin.libvirt._values import settle, to_xml
+from pairlab.plugin.libvirt.client import Client
+from pairlab.plugin.resource import Context, Failure, PartialCreateError, Resource, Values
+
+GONE_POLL_S = 0.05
+STATES = ("nostate", "running", "blocked", "paused", "shutting down", "shut off", "crashed", "suspended")
+
+
+class Served(Resource[Client]):
+    """A domain. Its id is its UUID.
+
+    Source: dmacvicar/terraform-provider-libvirt v0.8, libvirt/resource_libvirt_domain.go
+    """
+
+    token = "libvirt:index/domain:Domain"
+    properties = PROPERTIES
+    outputs = ("arch", "cpu", "emulator", "machine", "networkInterfaces")
+    stable = ("arch", "emulator", "machine")
+    delete_before_replace = True
+
+    @classmethod
+    def validate(cls, inputs: Values) -> list[Failure]:
+        """See `Resource.validate`."""
+        return validate(inputs)
+
+    @classmethod
+    def differs(cls, name: str, old: Any, new: Any) -> bool:
+        """Hardware addresses, kernel parameters and XML are compared by what they mean."""
+        return not same(name, old, new)
+
+    def create(self, inputs: Values, context: Context) -> tuple[str, Values]:
+        """See `Resource.create`."""
+        name = inputs["name"]
+        declared = {**inputs, "networkInterfaces": with_macs(inputs.get("networkInterfaces") or [])}
+        with self.client.doing(f"creating domain {name!r}") as connection:
+            self._refuse_taken(connection, name)
+            disks = _disk_elements(connection, inputs)
+            interfaces = interface_elements(connection, declared["networkInterfaces"])
+            domain = connection.defineXML(domain_xml(inputs, disks, interfaces))
+            try:
+                reserve(self.client, connection, declared["networkInterfaces"], name)
+                if inputs.get("autostart"):
+                    domain.setAutostart(1)
+                if inputs["running"]:
+                    domain.create()
+            except BaseException:
+                self._remove(connection, domain, declared["networkInterfaces"], context)
+                raise
+            problem = wait_for_leases(domain, declared, context) if inputs["running"] else ""
+            outputs = self._recorded(connection, domain, declared)
+            if problem:
+                raise PartialCreateError(
+                    f"domain {name!r} runs, but {problem}",
+                    hint="see its console: does the guest boot, and ask for an address? does the network have DHCP?",
+                    resource_id=domain.UUIDString(),
+                    outputs=outputs,
+                )
+            return domain.UUIDString(), outputs
+
+    def _refuse_taken(self, connection: Any, name: str) -> None:
+        existing = found(connection.lookupByName, name)
+        if existing is not None:
+            holder = f"a domain (UUID {existing.UUIDString()}, {STATES[existing.state()[0]]})"
+            remedy = (
+                f"virsh -c '{self.client.uri}' undefine --nvram --managed-save --snapshots-metadata {name}"
+            )
+            raise name_taken("domain", name, holder, remedy)
+
+    def read(self, resource_id: str, state: Values, context: Context) -> Values | None:
+        """See `Resource.read`."""
+        with self.client.doing(f"reading domain {resource_id}") as connection:
+            domain = found(connection.lookupByUUIDString, resource_id)
+            return None if domain is None else self._recorded(connection, domain, state)
+
+    def _recorded(self, connection: Any, domain: Any, recorded: Values) -> Values:
+        import libvirt
+
+        def volume_key(pool: str, name: str) -> str | None:
+            holder = found(connection.storagePoolLookupByName, pool)
+            volume = None if holder is None else found(holder.storageVolLookupByName, name)
+            return None if volume is None else str(volume.key())
+
+        description = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+        now = read_domain(description, recorded, volume_key)
+        now["networkInterfaces"] = read_interfaces(
+            connection, description, recorded.get("networkInterfaces") or []
+        )
+        now["autostart"] = bool(domain.autostart())
+        now["running"] = _is_running(domain)
+        outputs = settle(Served, recorded, now)
+        if now["running"] and any(one.get("waitForLease") for one in outputs["networkInterfaces"]):
+            addresses = leased(domain, bool(outputs.get("qemuAgent")))
+            for one in outputs["networkInterfaces"]:
+                one["addresses"] = addresses.get(one["mac"].upper()) or one.get("addresses") or []
+        return outputs
+
+    def update(self, resource_id: str, state: Values, inputs: Values, context: Context) -> Values:
+        """Change its seed, metadata, autostart, reserved addresses, and whether it runs."""
+        with self.client.doing(f"updating domain {inputs['name']!r}") as connection:
+            domain = connection.lookupByUUIDString(resource_id)
+            if inputs.get("cloudinit") and inputs["cloudinit"] != state.get("cloudinit"):
+                drive = to_xml(cloud_init_element(_seed_path(connection, inputs["cloudinit"])))
+                domain.updateDeviceFlags(drive, _scope(domain))
+            if not same("metadata", state.get("metadata"), inputs.get("metadata")):
+                _change_metadata(domain, state.get("metadata") or "", inputs.get("metadata") or "")
+            domain.setAutostart(int(bool(inputs.get("autostart"))))
+            interfaces = _with_known_macs(inputs, state)
+            release(self.client, connection, state.get("networkInterfaces") or [])
+            reserve(self.client, connection, interfaces, inputs["name"])
+            _run(domain, inputs["running"])
+            return self._recorded(connection, domain, {**inputs, "networkInterfaces": interfaces})
+
+    def delete(self, resource_id: str, state: Values, context: Context) -> None:
+        """See `Resource.delete`."""
+        with self.client.doing(f"deleting domain {state.get('name') or resource_id!r}") as connection:
+            domain = found(connection.lookupByUUIDString, resource_id)
+            interfaces = state.get("networkInterfaces") or []
+            if domain is None:
+                release(self.client, connection, interfaces)
+                return
+            self._remove(connection, domain, interfaces, context)
+
+    def _remove(self, connection: Any, domain: Any, interfaces: list[Values], context: Context) -> None:
+        import libvirt
+
+        identity = domain.UUIDString()
+        everything = (
+            libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+            | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+            | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+            | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+        )
+        try:
+            _stop(domain)
+            domain.undefineFlags(everything)
+        except libvirt.libvirtError as error:
+            if not is_missing(error):
+                raise
+        release(self.client, connection, interfaces)
+        deadline = time.monotonic() + context.timeout_s
+        while found(connection.lookupByUUIDString, identity) is not None:
+            if time.monotonic() > deadline:
+                raise PluginError(
+                    f"domain {identity} is still there", hint="see libvirt's log, and run it again"
+                )
+            context.cancelled.wait(GONE_POLL_S)
+
+
+def _is_running(domain: Any) -> bool:
+    import libvirt
+
+    return domain.state()[0] in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED)
+
+
+def _run(domain: Any, wanted: bool) -> None:
+    import libvirt
+
+    if not wanted:
+        _stop(domain)
+    elif domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+        domain.resume()
+    elif not domain.isActive():
+        domain.create()
+
+
+def _stop(domain: Any) -> None:
+    import libvirt
+
+    try:
+        if domain.isActive():
+            domain.destroy()
+    except libvirt.libvirtError as error:
+        # It ended by itself in between.
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+            raise
+
+
+def _scope(domain: Any) -> int:
+    import libvirt
+
+    live = libvirt.VIR_DOMAIN_AFFECT_LIVE if domain.isActive() else 0
+    return int(libvirt.VIR_DOMAIN_AFFECT_CONFIG | live)
+
+
+def _change_metadata(domain: Any, old: str, new: str) -> None:
+    import libvirt
+
+    wanted = {_namespace(node): node for node in metadata_elements(new)}
+    kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
+    for namespace in {_namespace(node) for node in metadata_elements(old)} - set(wanted):
+        domain.setMetadata(kind, None, None, namespace, _scope(domain))
+    for number, (namespace, node) in enumerate(wanted.items()):
+        domain.setMetadata(kind, to_xml(node), f"meta{number}", namespace, _scope(domain))
+
+
+def _namespace(node: ET.Element) -> str:
+    match = re.match(r"\{(.*)\}", node.tag)
+    return match[1] if match else ""
+
+
+def _with_known_macs(inputs: Values, state: Values) -> list[Values]:
+    known = state.get("networkInterfaces") or []
+    declared = inputs.get("networkInterfaces") or []
+    given = [{"mac": known[at].get("mac")} if at < len(known) else {} for at in range(len(declared))]
+    return with_macs([{**have, **one} for have, one in zip(given, declared, strict=True)])
+
+
+def _disk_elements(connection: Any, inputs: Values) -> list[ET.Element]:
+    elements: list[ET.Element] = []
+    isos = 0
+    for position, disk in enumerate(inputs.get("disks") or ()):
+        elements.append(disk_element(position, isos, disk, _volume_disk(connection, disk)))
+        isos += elements[-1].get("device") == "cdrom"
+    if inputs.get("cloudinit"):
+        elements.append(cloud_init_element(_seed_path(connection, inputs["cloudinit"])))
+    return elements
+
+
+def _volume_disk(connection: Any, disk: Values) -> VolumeDisk | None:
+    if not disk.get("volumeId"):
+        return None
+    volume = _volume(connection, disk["volumeId"])
+    pool = volume.storagePoolLookupByVolume().name()
+    return VolumeDisk(pool, volume.name(), format_of(volume.XMLDesc(0)) or "raw")
+
+
+def _seed_path(connection: Any, seed_id: str) -> str:
+    return str(_volume(connection, seed_id.partition(";")[0]).path())
+
+
+def _volume(connection: Any, key: str) -> Any:
+    volume = found(connection.storageVolLookupByKey, key)
+    if volume is None:
+        raise PluginError(f"there is no volume {key!r}", hint="make it first, or correct the id")
+    return volume

@@ -1,0 +1,88 @@
+"""The only user of Jinja2: templates by name, values that must exist, escaping for each format."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from pairlab.errors import TemplateError
+
+TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+
+
+def _yaml_string(value: object) -> str:
+    """A double-quoted YAML scalar: JSON strings are valid YAML (YAML 1.2, section 10.2)."""
+    return json.dumps(str(value))
+
+
+def _shell_word(value: object) -> str:
+    import shlex
+
+    return shlex.quote(str(value))
+
+
+def _xml_text(value: object) -> str:
+    from xml.sax.saxutils import escape
+
+    return escape(str(value), {'"': "&quot;", "'": "&apos;"})
+
+
+def _bare_word(value: object) -> str:
+    """For formats without quoting (HAProxy, systemd, nginx): letters, digits and `._:/@-` only."""
+    text = str(value)
+    if not text or not all(c.isascii() and (c.isalnum() or c in "._:/@-") for c in text):
+        raise TemplateError(
+            f"{text!r} may not stand unquoted in this file",
+            hint="use letters, digits and ._:/@- only",
+        )
+    return text
+
+
+def _escaping_wanted(name: str | None) -> bool:
+    stem = (name or "").removesuffix(".j2")
+    return stem.endswith((".html", ".svg", ".xml"))
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        autoescape=_escaping_wanted,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters.update(yaml=_yaml_string, sh=_shell_word, xml=_xml_text, word=_bare_word)
+    return environment
+
+
+def render(template: str, **values: Any) -> str:
+    """Render a template of `templates/`.
+
+    HTML, SVG and XML templates escape by themselves. In others each value goes through the filter of
+    its format: `yaml` (quoted scalar), `sh` (one shell word), `word` (refuses anything that would
+    need quoting), `tojson`.
+
+    Args:
+        template: Path below `templates/`, such as `front_door/haproxy.cfg.j2`.
+        **values: What the template names; each name that it uses must be given.
+
+    Returns:
+        The rendered text.
+
+    Raises:
+        TemplateError: The template does not exist, or lacks a value, or a value may not stand there.
+    """
+    try:
+        return _environment().get_template(template).render(**values)
+    except jinja2.TemplateNotFound as error:
+        raise TemplateError(f"no template {error.name!r}", hint=f"templates are in {TEMPLATES}") from error
+    except jinja2.UndefinedError as error:
+        raise TemplateError(f"{template}: {error.message}", hint="pass the value to render()") from error
+    except jinja2.TemplateSyntaxError as error:
+        raise TemplateError(f"{template}:{error.lineno}: {error.message}", hint="fix the template") from error

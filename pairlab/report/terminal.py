@@ -1,0 +1,223 @@
+"""Tables and diffs for the terminal; `--json` prints the same facts as JSON."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from pairlab.model import Change, Instance, Outcome, SideName
+
+WATCH_S = 2.0
+SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
+COLOURS = {"+": "green", "~": "yellow", "±": "magenta", "-": "red"}
+SECRET = "[secret]"
+MAX_VALUE = 60
+
+
+def _console() -> Console:
+    return Console(soft_wrap=True, highlight=False)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, default=str))
+
+
+def human_bytes(size: float | None) -> str:
+    """1536 -> `1.5 KiB`; an unknown size is a dash."""
+    if size is None:
+        return "–"
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024 or unit == "GiB":
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    raise AssertionError
+
+
+def human_time(seconds: float | None) -> str:
+    """75 -> `1m 15s`; an unknown time is a dash."""
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "m"), (rest, "s")]
+    shown = [f"{value}{unit}" for value, unit in parts if value][:2]
+    return " ".join(shown) or "0s"
+
+
+def show_doctor(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    """A line for each component: state, what was found, remedy."""
+    if as_json:
+        _print_json(list(rows))
+        return
+    table = Table("component", "state", "found", "remedy", box=None, pad_edge=False)
+    for row in rows:
+        colour = {"ok": "green", "note": "yellow"}.get(row["state"], "red")
+        table.add_row(row["component"], Text(row["state"], colour), row["found"], row["remedy"] or "")
+    Console(highlight=False).print(table)
+
+
+def preview_lines(outcome: Outcome) -> Iterable[tuple[str, str]]:
+    """(sign, text) of each line of a diff."""
+    for change in outcome.changed:
+        sign = SIGNS.get(change.op, "?")
+        yield sign, f"{change.type} {change.name}"
+        for path in sorted(change.properties):
+            yield " ", f"    {path}: {_value(change.old, path)} -> {_value(change.new, path)}"
+    kept = len(outcome.changes) - len(outcome.changed)
+    counts = {sign: sum(1 for c in outcome.changed if SIGNS.get(c.op) == sign) for sign in COLOURS}
+    yield (
+        "",
+        ", ".join(
+            f"{counts[sign]} to {verb}"
+            for sign, verb in (("+", "create"), ("~", "change"), ("±", "replace"), ("-", "delete"))
+            if counts[sign]
+        )
+        + (f"; {kept} unchanged" if outcome.changed else f"no changes; {kept} resources as declared"),
+    )
+
+
+def _value(inputs: Mapping[str, Any], path: str) -> str:
+    value: Any = inputs
+    for key in path.replace("[", ".").replace("]", "").split("."):
+        if isinstance(value, Mapping) and "4dabf18193072939515e22adb298388d" in value:
+            return SECRET
+        if isinstance(value, Mapping):
+            value = value.get(key)
+        elif isinstance(value, list) and key.isdigit() and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            return "none"
+    if isinstance(value, Mapping) and "4dabf18193072939515e22adb298388d" in value:
+        return SECRET
+    text = "none" if value is None else json.dumps(value)
+    return text if len(text) <= MAX_VALUE else text[: MAX_VALUE - 1] + "…"
+
+
+def show_preview(lab: str, outcome: Outcome, *, markdown: bool) -> None:
+    """A diff that a reviewer can read."""
+    lines = list(preview_lines(outcome))
+    if markdown:
+        from pairlab.render import render
+
+        print(render("report/preview.md.j2", lab=lab, lines=lines[:-1], summary=lines[-1][1]), end="")
+        return
+    console = _console()
+    for sign, text in lines:
+        console.print(Text(f"{sign} {text}".rstrip() if sign else text, COLOURS.get(sign, "")))
+
+
+def show_up(result: Any) -> None:
+    """Addresses of the front doors, and where the seconds went."""
+    console = _console()
+    spec = result.spec
+    console.print(f"lab {spec.name} is up: {_counted(result.outcome.changed)}")
+    for side in SideName:
+        names = [name for name in result.ready_s if name.startswith(side.value)]
+        note = f", {spec.accelerator} accelerator" if side is SideName.VM else ""
+        console.print(f"  {side:<10} {result.urls[side]}  {len(names)} instances{note}")
+    if spec.accelerator == "tcg":
+        console.print(
+            "  VMs run by software emulation (tcg): their times say nothing of hardware virtualisation"
+        )
+    engine = result.outcome
+    console.print(
+        f"  {result.total_s:.1f} s in all; engine {engine.total_s:.1f} s, of it {engine.engine_s:.1f} s its own start;"
+        f" last instance answered {max(result.ready_s.values(), default=0.0):.1f} s later"
+    )
+
+
+def _counted(changes: Sequence[Change]) -> str:
+    if not changes:
+        return "nothing had to change"
+    return f"{len(changes)} resources changed"
+
+
+def show_status(read: Callable[[], Any], *, as_json: bool, watch: bool) -> None:
+    """Both sides of a lab; with `watch`, until interrupted."""
+    if as_json:
+        _print_json(read().as_json())
+        return
+    console = Console(highlight=False)
+    if not watch:
+        console.print(status_table(read()))
+        return
+    with Live(status_table(read()), console=console, auto_refresh=False) as live:
+        while True:
+            time.sleep(WATCH_S)
+            live.update(status_table(read()), refresh=True)
+
+
+def status_table(status: Any) -> Table:
+    """One grid: instances, then front doors, drift and problems."""
+    grid = Table.grid()
+    table = Table("instance", "state", "address", "image", "up", "cpu", "memory", box=None, pad_edge=False)
+    for instance in status.instances:
+        table.add_row(*_instance_cells(instance))
+    grid.add_row(Text(f"lab {status.lab}, accelerator {status.accelerator}"))
+    grid.add_row(table)
+    for door in status.doors:
+        grid.add_row(Text(f"{door.side} front door {door.url} answers {door.answer}"))
+    for line in status.drift:
+        grid.add_row(Text(f"drift: {line}", "yellow"))
+    for line in status.problems:
+        grid.add_row(Text(f"problem: {line}", "red"))
+    if not status.drift and not status.problems:
+        grid.add_row(Text("as declared", "green"))
+    return grid
+
+
+def _instance_cells(instance: Instance) -> list[str]:
+    cpu = "–" if instance.cpu_s is None else f"{instance.cpu_s:.1f} s"
+    return [
+        instance.name,
+        instance.state,
+        instance.address or "–",
+        instance.image or "–",
+        human_time(instance.uptime_s),
+        cpu,
+        human_bytes(instance.memory_bytes),
+    ]
+
+
+def show_labs(labs: Sequence[str], *, as_json: bool) -> None:
+    """A name a line."""
+    if as_json:
+        _print_json(list(labs))
+    else:
+        print("\n".join(labs) or "no labs")
+
+
+def show_removed(lab: str, removed: Sequence[str]) -> None:
+    """What `lab.down` took away."""
+    if not removed:
+        print(f"lab {lab}: nothing to remove")
+        return
+    print(f"lab {lab}: removed {len(removed)} things")
+    for line in removed:
+        print(f"  - {line}")
+
+
+def show_images(records: Sequence[Any], *, as_json: bool) -> None:
+    """Images with digest, size, age, and what uses them."""
+    if as_json:
+        _print_json(records)
+        return
+    table = Table("image", "form", "version", "size", "age", "used by", box=None, pad_edge=False)
+    for record in records:
+        table.add_row(
+            record["name"],
+            record["form"],
+            record["version"],
+            human_bytes(record["size_bytes"]),
+            human_time(record["age_s"]),
+            ", ".join(record["used_by"]) or "–",
+        )
+    Console(highlight=False).print(table)

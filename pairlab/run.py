@@ -1,0 +1,308 @@
+"""The only place that starts processes: a Runner protocol, here and over ssh."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import io
+import os
+import select
+import selectors
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from pairlab.errors import CommandError
+
+TAIL_LINES = 30
+CHUNK_BYTES = 65536
+GRACE_S = 5.0
+"""Seconds that a command gets to clean up when it is ended early."""
+
+
+@dataclass(frozen=True)
+class Completed:
+    """What a finished command left.
+
+    Attributes:
+        argv: The command as it was run.
+        returncode: Its exit status; negative for a signal.
+        stdout: Its standard output, decoded as UTF-8 with replacement.
+        stderr: Its standard error, likewise.
+    """
+
+    argv: tuple[str, ...]
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Runner(Protocol):
+    """Runs commands given as argument lists, never as shell strings."""
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        check: bool = True,
+        input_text: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        timeout_s: float | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        """Run a command to its end.
+
+        Args:
+            argv: Program and arguments.
+            check: Raise when the exit status is not 0.
+            input_text: Given to the command's standard input; none means an empty one.
+            env: Variables added to this process's own.
+            cwd: Where it runs.
+            timeout_s: Seconds after which it is killed.
+            on_line: Called with each line as it is printed, both streams together;
+                `stdout` then holds both.
+
+        Raises:
+            CommandError: It is not installed, failed, or ran out of time.
+        """
+        ...
+
+    def interactive(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
+        """Run a command on this terminal and return its exit status."""
+        ...
+
+
+def tail(text: str, lines: int = TAIL_LINES) -> str:
+    """The last lines of a text."""
+    return "\n".join(text.rstrip().splitlines()[-lines:])
+
+
+@dataclass(frozen=True)
+class LocalRunner:
+    """Runs commands on this machine."""
+
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        check: bool = True,
+        input_text: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        timeout_s: float | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        """See `Runner.run`."""
+        merged = {**os.environ, **self.env, **(env or {})}
+        try:
+            done = _execute(argv, merged, cwd, input_text or "", timeout_s, on_line)
+        except FileNotFoundError as error:
+            if cwd is not None and not cwd.is_dir():
+                raise CommandError(f"{cwd} is not a directory", hint="create it, or run elsewhere") from error
+            raise CommandError(
+                f"{argv[0]} is not installed",
+                hint="run `invoke lab.setup`, or install it with your package manager",
+            ) from error
+        except PermissionError as error:
+            raise CommandError(
+                f"{argv[0]} may not be run: {error.strerror}", hint="check its permissions"
+            ) from error
+        except subprocess.TimeoutExpired as error:
+            raise CommandError(
+                f"{argv[0]} did not end within {timeout_s:g} s",
+                hint="run it by hand to see what it waits for: " + shlex.join(argv),
+            ) from error
+        if check and done.returncode != 0:
+            raise CommandError(
+                f"{argv[0]} failed with exit status {done.returncode}",
+                hint="run it by hand to see more: " + shlex.join(argv),
+                details=tail(done.stderr or done.stdout),
+            )
+        return done
+
+    def interactive(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
+        """See `Runner.interactive`."""
+        try:
+            return subprocess.call(list(argv), env={**os.environ, **self.env, **(env or {})})
+        except FileNotFoundError as error:
+            raise CommandError(f"{argv[0]} is not installed", hint="run `invoke lab.setup`") from error
+
+
+@dataclass(frozen=True)
+class SshRunner:
+    """Runs commands on a machine reached by ssh, with a key of its own and pinned host keys.
+
+    Args:
+        address: Where the machine answers.
+        user: The account there.
+        key: Private key file, mode 0600.
+        known_hosts: File with the machine's pinned host key.
+        local: Runner that starts ssh.
+        connect_timeout_s: Seconds to wait for the connection.
+        port: TCP port of its ssh server.
+        jump: `user@host:port` to go through, by the user's default key; empty to go straight.
+    """
+
+    address: str
+    user: str
+    key: Path
+    known_hosts: Path
+    local: Runner = field(default_factory=LocalRunner)
+    connect_timeout_s: int = 10
+    port: int = 22
+    jump: str = ""
+
+    def argv(self, argv: Sequence[str], *, tty: bool = False) -> list[str]:
+        """The ssh command line that runs `argv` there; no `argv` means a login shell."""
+        options = [
+            f'UserKnownHostsFile="{self.known_hosts}"',
+            "GlobalKnownHostsFile=/dev/null",
+            "StrictHostKeyChecking=yes",
+            "IdentitiesOnly=yes",
+            "PasswordAuthentication=no",
+            f"ConnectTimeout={self.connect_timeout_s}",
+            "LogLevel=ERROR",
+        ]
+        if not tty:
+            options.append("BatchMode=yes")
+        flags = [word for option in options for word in ("-o", option)]
+        command = ["ssh", "-F", "none", "-i", str(self.key), "-p", str(self.port), *flags]
+        command += [*(["-J", self.jump] if self.jump else []), *(["-t"] if tty else [])]
+        # ssh joins its arguments with spaces for the remote shell: quote them for it.
+        return [*command, f"{self.user}@{self.address}", *([shlex.join(argv)] if argv else [])]
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        check: bool = True,
+        input_text: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        timeout_s: float | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        """See `Runner.run`; `env` and `cwd` hold on the far machine."""
+        remote = list(argv)
+        if env:
+            remote = ["env", *(f"{name}={value}" for name, value in env.items()), *remote]
+        if cwd is not None:
+            remote = ["env", f"--chdir={cwd}", *remote]
+        return self.local.run(
+            self.argv(remote), check=check, input_text=input_text, timeout_s=timeout_s, on_line=on_line
+        )
+
+    def interactive(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
+        """See `Runner.interactive`."""
+        remote = ["env", *(f"{name}={value}" for name, value in env.items()), *argv] if env else list(argv)
+        return self.local.interactive(self.argv(remote, tty=True))
+
+
+def _execute(
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    cwd: Path | None,
+    input_text: str,
+    timeout_s: float | None,
+    on_line: Callable[[str], None] | None,
+) -> Completed:
+    with subprocess.Popen(
+        list(argv),
+        env=dict(env),
+        cwd=cwd,
+        bufsize=0,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if on_line is None else subprocess.STDOUT,
+    ) as process:
+        try:
+            deadline = None if timeout_s is None else time.monotonic() + timeout_s
+            stdout, stderr = _exchange(process, input_text.encode(), deadline, on_line)
+            process.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+        except BaseException:
+            _end(process)
+            raise
+        return Completed(tuple(argv), process.returncode, stdout, stderr)
+
+
+def _exchange(
+    process: subprocess.Popen[bytes],
+    given: bytes,
+    deadline: float | None,
+    on_line: Callable[[str], None] | None,
+) -> tuple[str, str]:
+    """Write a command's input and read its output, both as it is ready, until its outputs end.
+
+    Unlike `Popen.communicate` it keeps its deadline also where a grandchild holds a pipe open.
+    """
+    outputs = {process.stdout: _Text(on_line), process.stderr: _Text(None)}
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdin, selectors.EVENT_WRITE)  # type: ignore[arg-type]
+        for stream in filter(None, outputs):
+            selector.register(stream, selectors.EVENT_READ)
+        while selector.get_map():
+            left_s = None if deadline is None else deadline - time.monotonic()
+            if left_s is not None and left_s <= 0:
+                raise subprocess.TimeoutExpired(process.args, 0)
+            for key, _ in selector.select(left_s):
+                if key.fileobj is process.stdin:
+                    given = _write_some(key.fd, given)
+                    ended = not given
+                else:
+                    data = os.read(key.fd, CHUNK_BYTES)
+                    outputs[key.fileobj].add(data)  # type: ignore[index]
+                    ended = not data
+                if ended:
+                    selector.unregister(key.fileobj)
+                    key.fileobj.close()  # type: ignore[union-attr]
+    return outputs[process.stdout].text, outputs[process.stderr].text
+
+
+def _write_some(descriptor: int, given: bytes) -> bytes:
+    """Write what a pipe surely takes without blocking; returns the rest."""
+    try:
+        return given[os.write(descriptor, given[: select.PIPE_BUF]) :]
+    except BrokenPipeError:
+        return b""  # it does not read its input: its own affair
+
+
+class _Text:
+    """Output so far, decoded as it comes; whole lines are passed on, with any kind of line end."""
+
+    def __init__(self, on_line: Callable[[str], None] | None) -> None:
+        self.text = ""
+        self._on_line = on_line
+        self._rest = ""
+        self._decoder = io.IncrementalNewlineDecoder(
+            codecs.getincrementaldecoder("utf-8")("replace"), translate=True
+        )
+
+    def add(self, data: bytes) -> None:
+        """Take the next bytes; none means the end."""
+        new = self._decoder.decode(data, final=not data)
+        self.text += new
+        if self._on_line is None:
+            return
+        *lines, self._rest = (self._rest + new).split("\n")
+        if not data and self._rest:
+            lines.append(self._rest)
+        for line in lines:
+            self._on_line(line)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a command early: first politely, so that it can clean up."""
+    # A command that became root by sudo may not be signalled; the terminal's Ctrl-C reached it anyway.
+    with contextlib.suppress(PermissionError):
+        process.terminate()
+        try:
+            process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()

@@ -1,0 +1,135 @@
+"""The two halves of a live lab behind one protocol; each kind of side is one module here.
+
+A kind is a module without a leading underscore, with a class `LabSide`. Its file name is its name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, cast
+
+from pairlab.errors import SideError, UsageError
+from pairlab.model import Instance, Settings, SideName
+from pairlab.run import LocalRunner, Runner
+from pairlab.side._front_door import Answer, await_all, probe
+
+__all__ = ["Answer", "Side", "SideContext", "await_all", "kinds", "load", "pick", "probe"]
+
+
+@dataclass(frozen=True)
+class SideContext:
+    """What a side must know of its lab; no stack's state, so that it works when that was lost.
+
+    Attributes:
+        lab: The lab's name.
+        settings: Its settings; they hold the daemons' addresses.
+        key: Private ssh key that opens its VMs.
+        known_hosts: File with its VMs' pinned host keys.
+        bridge: Name of its VMs' network bridge.
+        pool_path: Directory of its libvirt pool, on libvirt's machine.
+        local: Runs commands on this machine.
+    """
+
+    lab: str
+    settings: Settings
+    key: Path
+    known_hosts: Path
+    bridge: str
+    pool_path: str
+    local: Runner = field(default_factory=LocalRunner)
+
+
+class Side(Protocol):
+    """One half of a lab, as it is now. Every method may raise `HostError` where its daemon is away."""
+
+    name: SideName
+    kind: str
+
+    def instances(self) -> list[Instance]:
+        """Every instance of every tier, ordered by tier and index."""
+
+    def runner(self, index: int, *, tier: str = "") -> Runner:
+        """Runs commands inside an instance.
+
+        Raises:
+            SideError: It does not exist, or does not run.
+        """
+
+    def logs(
+        self,
+        index: int,
+        *,
+        tier: str = "",
+        lines: int = 100,
+        follow: bool = False,
+        on_line: Callable[[str], None],
+    ) -> None:
+        """Pass on the last `lines` lines of an instance's log; with `follow`, new ones until interrupted."""
+
+    def console(self, index: int, *, tier: str = "") -> int:
+        """Attach this terminal to an instance's serial console until the user leaves it.
+
+        Returns:
+            The exit status of what was attached.
+
+        Raises:
+            SideError: There is no such instance, or this kind has no serial console.
+        """
+
+    def watching(self) -> AbstractContextManager[None]:
+        """While open, keep what instances print for `console_tail`; may begin before they exist."""
+
+    def console_tail(self, index: int, lines: int = 30, *, tier: str = "") -> str:
+        """The last lines that an instance printed while watched; for the error when it never answers."""
+
+    def leftovers(self) -> list[str]:
+        """All on the host that is labelled as this lab's, in words such as `network pairlab-dev`."""
+
+    def sweep(self, *, progress: Callable[[str], None]) -> list[str]:
+        """Remove exactly what `leftovers` lists, for a lab whose state was lost, and wait until it is gone.
+
+        Returns:
+            What was removed, in the words of `leftovers`.
+
+        Raises:
+            SideError: Something would not go; it says what, and why.
+        """
+
+    def close(self) -> None:
+        """Give back connections; the side can be used again."""
+
+
+def kinds() -> list[str]:
+    """Names of all kinds of side."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def load(kind: str) -> Callable[[SideContext], Side]:
+    """The class of a kind of side.
+
+    Raises:
+        UsageError: There is no such kind; the hint lists those there are.
+    """
+    if kind not in kinds():
+        raise UsageError(f"no kind of side is named {kind!r}", hint=f"known kinds: {', '.join(kinds())}")
+    module = importlib.import_module(f"{__name__}.{kind}")
+    return cast(Callable[[SideContext], Side], module.LabSide)
+
+
+def pick(instances: Iterable[Instance], side: SideName, tier: str, index: int) -> Instance:
+    """The instance of that name.
+
+    Raises:
+        SideError: None has it; the hint lists those there are.
+    """
+    known = {instance.name: instance for instance in instances}
+    wanted = Instance(side, index, "", tier=tier).name
+    if wanted not in known:
+        there = f"there are: {', '.join(known)}" if known else "there are none: run `invoke lab.up`"
+        raise SideError(f"the lab has no instance {wanted}", hint=there)
+    return known[wanted]

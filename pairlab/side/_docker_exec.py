@@ -1,0 +1,60 @@
+"""Runs commands inside a container, through the Docker CLI."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pairlab.run import Completed, Runner
+
+
+@dataclass(frozen=True)
+class DockerExecRunner:
+    """A `Runner` whose commands run in a container.
+
+    Args:
+        host: The engine's address.
+        container: Container's id or name.
+        local: Runner that starts the Docker CLI.
+    """
+
+    host: str
+    container: str
+    local: Runner
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        check: bool = True,
+        input_text: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        timeout_s: float | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        """See `Runner.run`; `env` and `cwd` hold inside. A time-out ends the client, not what runs inside."""
+        flags = ["--interactive"] if input_text is not None else []
+        return self.local.run(
+            self._argv(argv, flags, env, cwd),
+            check=check,
+            input_text=input_text,
+            env=env,
+            timeout_s=timeout_s,
+            on_line=on_line,
+        )
+
+    def interactive(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
+        """See `Runner.interactive`; no `argv` means a shell."""
+        return self.local.interactive(
+            self._argv(argv or ["sh"], ["--interactive", "--tty"], env, None), env=env
+        )
+
+    def _argv(
+        self, argv: Sequence[str], flags: Sequence[str], env: Mapping[str, str] | None, cwd: Path | None
+    ) -> list[str]:
+        # A name without a value is taken from the client's own environment: no value stands in any argv.
+        names = [word for name in env or {} for word in ("--env", name)]
+        where = ["--workdir", str(cwd)] if cwd is not None else []
+        return ["docker", "--host", self.host, "exec", *flags, *names, *where, self.container, *argv]

@@ -1,0 +1,187 @@
+"""Everything of one lab in a Docker engine and its Swarm: finding it and removing it, by its label."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pairlab.errors import HostError, SideError
+from pairlab.model import LABEL
+from pairlab.side import SideContext
+
+POLL_S = 0.1
+GONE_TIMEOUT_S = 90.0
+NOT_FOUND, CONFLICT, NO_MANAGER = 404, 409, 503
+
+
+class SwarmObjects:
+    """One lab's services, tasks, containers, networks, configs, secrets and volumes."""
+
+    def __init__(self, context: SideContext) -> None:
+        self.host = context.settings.docker_host
+        self._of_lab = {"label": f"{LABEL}={context.lab}"}
+        self._api: Any = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is this machine's engine, whose processes can be seen."""
+        return self.host.startswith("unix://")
+
+    @contextmanager
+    def mapped(self) -> Iterator[Any]:
+        """Lend the engine's API; its errors become ours.
+
+        Raises:
+            HostError: The engine does not answer, or is no Swarm manager.
+            SideError: The engine refused something.
+        """
+        import docker.errors
+        import requests
+
+        try:
+            if self._api is None:
+                self._api = docker.APIClient(
+                    base_url=self.host, version="auto", use_ssh_client=self.host.startswith("ssh://")
+                )
+            yield self._api
+        except docker.errors.APIError as error:
+            if error.status_code == NO_MANAGER:
+                raise HostError(
+                    f"the Docker engine at {self.host} is not a Swarm manager",
+                    hint="run `invoke lab.setup`, which makes it one",
+                ) from error
+            raise SideError(
+                f"the Docker engine refused: {error.explanation}",
+                hint="`invoke lab.doctor` checks the engine",
+            ) from error
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            raise HostError(
+                f"Docker does not answer at {self.host}: {_cause(error)}",
+                hint="run `invoke lab.setup`, which starts the daemon and says if you may not use it",
+            ) from error
+
+    def close(self) -> None:
+        """Close connections to the engine."""
+        if self._api is not None:
+            self._api.close()
+            self._api = None
+
+    def services(self, api: Any) -> list[dict[str, Any]]:
+        """The lab's services."""
+        return list(api.services(filters=self._of_lab))
+
+    def tasks(self, api: Any) -> list[dict[str, Any]]:
+        """Tasks of the lab's services, past ones too, and those of services that were just removed."""
+        return list(api.tasks(filters=self._of_lab))
+
+    def leftovers(self) -> list[str]:
+        """See `Side.leftovers`."""
+        with self.mapped() as api:
+            return [
+                *(f"service {item['Spec']['Name']}" for item in self.services(api)),
+                *(f"task {item['ID']} ({item['Status']['State']})" for item in self.tasks(api)),
+                *(f"container {_container_name(item)}" for item in self._containers(api)),
+                *(f"network {item['Name']}" for item in self._networks(api)),
+                *(f"config {item['Spec']['Name']}" for item in api.configs(filters=self._of_lab)),
+                *(f"secret {item['Spec']['Name']}" for item in api.secrets(filters=self._of_lab)),
+                *(f"volume {item['Name']}" for item in self._volumes(api)),
+            ]
+
+    def sweep(self, progress: Callable[[str], None]) -> list[str]:
+        """See `Side.sweep`."""
+        before = self.leftovers()
+        with self.mapped() as api:
+            for service in self.services(api):
+                progress(f"removing service {service['Spec']['Name']}")
+                _ignoring(NOT_FOUND, api.remove_service, service["ID"])
+            # With their service gone nothing restarts them, so tasks need not use up their grace period.
+            self._until_gone(self._remove_containers, progress)
+            for config in api.configs(filters=self._of_lab):
+                progress(f"removing config {config['Spec']['Name']}")
+                _ignoring(NOT_FOUND, api.remove_config, config["ID"])
+            for secret in api.secrets(filters=self._of_lab):
+                progress(f"removing secret {secret['Spec']['Name']}")
+                _ignoring(NOT_FOUND, api.remove_secret, secret["ID"])
+            for volume in self._volumes(api):
+                progress(f"removing volume {volume['Name']}")
+                _ignoring(NOT_FOUND, api.remove_volume, volume["Name"])
+            self._until_gone(self._remove_networks, progress)
+        return before
+
+    def _containers(self, api: Any) -> list[dict[str, Any]]:
+        return list(api.containers(all=True, filters=self._of_lab))
+
+    def _networks(self, api: Any) -> list[dict[str, Any]]:
+        return list(api.networks(filters=self._of_lab))
+
+    def _volumes(self, api: Any) -> list[dict[str, Any]]:
+        # The engine answers null, not an empty list, where there are none.
+        return list(api.volumes(filters=self._of_lab)["Volumes"] or [])
+
+    def _until_gone(
+        self, remove: Callable[[Any, Callable[[str], None]], list[str]], progress: Callable[[str], None]
+    ) -> None:
+        """Call `remove`, which returns what is still there and why, until nothing is."""
+        told = set[str]()
+
+        def once(text: str) -> None:
+            if text not in told:
+                told.add(text)
+                progress(text)
+
+        deadline = time.monotonic() + GONE_TIMEOUT_S
+        with self.mapped() as api:
+            while left := remove(api, once):
+                if time.monotonic() > deadline:
+                    raise SideError(
+                        f"could not remove {'; '.join(left)}",
+                        hint="disconnect what else uses it, or restart the Docker daemon; then try again",
+                    )
+                time.sleep(POLL_S)
+
+    def _remove_containers(self, api: Any, progress: Callable[[str], None]) -> list[str]:
+        for container in self._containers(api):
+            progress(f"removing container {_container_name(container)}")
+            _ignoring((NOT_FOUND, CONFLICT), api.remove_container, container["Id"], v=True, force=True)
+        return [
+            *(f"container {_container_name(item)}" for item in self._containers(api)),
+            *(f"task {item['ID']} ({item['Status']['State']})" for item in self.tasks(api)),
+        ]
+
+    def _remove_networks(self, api: Any, progress: Callable[[str], None]) -> list[str]:
+        import docker.errors
+
+        left = []
+        for network in self._networks(api):
+            progress(f"removing network {network['Name']}")
+            try:
+                api.remove_network(network["Id"])
+            except docker.errors.APIError as error:
+                # Swarm lets go of a network some time after its last task: until then it refuses.
+                if error.status_code != NOT_FOUND:
+                    left.append(f"network {network['Name']}: {error.explanation}")
+        return left or [f"network {network['Name']}" for network in self._networks(api)]
+
+
+def _container_name(container: dict[str, Any]) -> str:
+    return str((container["Names"] or [container["Id"]])[0]).removeprefix("/")
+
+
+def _ignoring(codes: int | tuple[int, ...], call: Callable[..., Any], *args: Any, **options: Any) -> None:
+    """Call the engine; fine if the object is gone, or going, already."""
+    import docker.errors
+
+    try:
+        call(*args, **options)
+    except docker.errors.APIError as error:
+        if error.status_code not in (codes if isinstance(codes, tuple) else (codes,)):
+            raise
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason: what the HTTP library wraps around it says nothing to a reader."""
+    while isinstance(inner := error.__cause__ or error.__context__, BaseException):
+        error = inner
+    return getattr(error, "strerror", None) or str(error)

@@ -1,0 +1,159 @@
+"""The vm side on libvirt: domains of one lab, reached by ssh and by their serial consoles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from xml.etree import ElementTree
+
+from pairlab.errors import SideError
+from pairlab.model import Instance, SideName
+from pairlab.run import Runner, SshRunner
+from pairlab.side import SideContext, _process, pick
+from pairlab.side._console import ConsoleWatcher
+from pairlab.side._libvirt_objects import LibvirtObjects
+
+GUEST_USER = "lab"
+PID_FILES = Path("/run/libvirt/qemu")
+"""Where libvirt's system daemon keeps `<domain>.pid`, readable by all."""
+STATES = ("no state", "running", "idle", "paused", "in shutdown", "shut off", "crashed", "suspended")
+"""The words of `virsh domstate`, by virDomainState."""
+
+
+class LabSide:
+    """See `Side`."""
+
+    name: SideName = SideName.VM
+    kind: str = "libvirt"
+
+    def __init__(self, context: SideContext) -> None:
+        self._context = context
+        self._objects = LibvirtObjects(context)
+        self._watcher: ConsoleWatcher | None = None
+
+    def instances(self) -> list[Instance]:
+        """See `Side.instances`; memory is the resident set of the domain's QEMU."""
+        objects = self._objects
+        with objects.mapped() as libvirt:
+            statistics = objects.connection(libvirt).getAllDomainStats(
+                libvirt.VIR_DOMAIN_STATS_STATE
+                | libvirt.VIR_DOMAIN_STATS_CPU_TOTAL
+                | libvirt.VIR_DOMAIN_STATS_BALLOON,
+                libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT,
+            )
+            found = [
+                self._instance(domain.name(), figures, own)
+                for domain, figures in statistics
+                if (own := objects.metadata(libvirt, domain)) is not None
+            ]
+        return sorted(found, key=lambda instance: (instance.tier, instance.index))
+
+    def runner(self, index: int, *, tier: str = "") -> Runner:
+        """See `Side.runner`: ssh, through libvirt's machine where that is another one."""
+        instance = self._running(index, tier)
+        if not instance.address:
+            raise SideError(f"no address of {instance.name} is known", hint="run `invoke lab.up` again")
+        return SshRunner(
+            instance.address,
+            GUEST_USER,
+            self._context.key,
+            self._context.known_hosts,
+            local=self._context.local,
+            jump=_ssh_host(self._objects.uri),
+        )
+
+    def logs(
+        self,
+        index: int,
+        *,
+        tier: str = "",
+        lines: int = 100,
+        follow: bool = False,
+        on_line: Callable[[str], None],
+    ) -> None:
+        """See `Side.logs`: the guest's journal."""
+        argv = ["journalctl", "--no-pager", "--output=short-iso", f"--lines={lines}"]
+        self.runner(index, tier=tier).run([*argv, *(["--follow"] if follow else [])], on_line=on_line)
+
+    def console(self, index: int, *, tier: str = "") -> int:
+        """See `Side.console`."""
+        domain = self._running(index, tier).handle
+        return self._context.local.interactive(["virsh", "--connect", self._objects.uri, "console", domain])
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """See `Side.watching`."""
+        with self._objects.mapped() as libvirt:
+            connection = self._objects.open(libvirt)
+            self._watcher = ConsoleWatcher(
+                connection, lambda: self._objects.domains(libvirt, connection, running=True)
+            )
+        self._watcher.start()
+        try:
+            yield
+        finally:
+            self._watcher.stop()
+
+    def console_tail(self, index: int, lines: int = 30, *, tier: str = "") -> str:
+        """See `Side.console_tail`; answers during `watching` and after it."""
+        if self._watcher is None:
+            raise SideError(
+                "the serial consoles were not watched", hint="attach to one by `invoke lab.console`"
+            )
+        return self._watcher.tail(pick(self.instances(), self.name, tier, index).handle, lines)
+
+    def leftovers(self) -> list[str]:
+        """See `Side.leftovers`."""
+        return self._objects.leftovers()
+
+    def sweep(self, *, progress: Callable[[str], None]) -> list[str]:
+        """See `Side.sweep`."""
+        return self._objects.sweep(progress)
+
+    def close(self) -> None:
+        """See `Side.close`."""
+        self._objects.close()
+
+    def _running(self, index: int, tier: str) -> Instance:
+        instance = pick(self.instances(), self.name, tier, index)
+        if instance.state not in ("running", "idle"):
+            raise SideError(
+                f"{instance.name} does not run: it is {instance.state}",
+                hint="`invoke lab.up` brings it back",
+            )
+        return instance
+
+    def _instance(self, domain: str, figures: dict[str, Any], own: ElementTree.Element) -> Instance:
+        alive = "cpu.time" in figures
+        memory_kib = figures.get("balloon.rss") if alive else None
+        return Instance(
+            self.name,
+            int(own.get("index", "0")),
+            STATES[figures["state.state"]],
+            address=own.get("address", ""),
+            image=own.get("image", ""),
+            uptime_s=self._uptime_s(domain) if alive else None,
+            cpu_s=figures["cpu.time"] / 1e9 if alive else None,
+            memory_bytes=None if memory_kib is None else memory_kib * 1024,
+            handle=domain,
+            tier=own.get("tier", ""),
+        )
+
+    def _uptime_s(self, domain: str) -> float | None:
+        """Age of the domain's QEMU; libvirt itself does not tell, so it is unknown for a remote one."""
+        if not self._objects.is_local:
+            return None
+        try:
+            pid = int((PID_FILES / f"{domain}.pid").read_text())
+        except FileNotFoundError:
+            return None
+        return _process.age_s(pid)
+
+
+def _ssh_host(uri: str) -> str:
+    """`qemu+ssh://me@far:2222/system` -> `me@far:2222`; empty for a daemon of this machine."""
+    address = urlsplit(uri)
+    return address.netloc if address.scheme.endswith("+ssh") else ""

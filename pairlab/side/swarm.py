@@ -1,0 +1,188 @@
+"""The container side on Docker Swarm: tasks of one lab's services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
+from typing import Any
+
+from pairlab.errors import SideError
+from pairlab.model import MAX_INSTANCES, Instance, SideName
+from pairlab.run import Runner
+from pairlab.side import SideContext, _process, pick
+from pairlab.side._docker_exec import DockerExecRunner
+from pairlab.side._process import Usage
+from pairlab.side._swarm_objects import SwarmObjects
+
+TIER_LABEL = "org.pairlab.tier"
+IMAGE_LABEL = "org.pairlab.image"
+WANTED = ("running", "ready")
+"""Desired states of a task that Swarm keeps or is about to start."""
+SHORT_ID = 12
+
+Task = Mapping[str, Any]
+
+
+class LabSide:
+    """See `Side`. An instance is a slot of a service; the task in it changes, its number does not."""
+
+    name: SideName = SideName.CONTAINER
+    kind: str = "swarm"
+
+    def __init__(self, context: SideContext) -> None:
+        self._context = context
+        self._objects = SwarmObjects(context)
+
+    def instances(self) -> list[Instance]:
+        """See `Side.instances`; memory is that of the container's control group, without idle file cache."""
+        with self._objects.mapped() as api:
+            services = {service["ID"]: service for service in self._objects.services(api)}
+            tasks = _current_tasks(services, self._objects.tasks(api))
+            figures = self._figures(api, tasks)
+        found = [
+            self._instance(services[task["ServiceID"]], task, usage, uptime_s)
+            for task, (usage, uptime_s) in zip(tasks, figures, strict=True)
+        ]
+        return sorted(found, key=lambda instance: (instance.tier, instance.index))
+
+    def runner(self, index: int, *, tier: str = "") -> Runner:
+        """See `Side.runner`."""
+        instance = pick(self.instances(), self.name, tier, index)
+        if instance.state not in ("running", "starting"):
+            raise SideError(
+                f"{instance.name} does not run: it is {instance.state}",
+                hint="`invoke lab.logs` may show why; `invoke lab.up` brings it back",
+            )
+        return DockerExecRunner(self._objects.host, instance.handle, self._context.local)
+
+    def logs(
+        self,
+        index: int,
+        *,
+        tier: str = "",
+        lines: int = 100,
+        follow: bool = False,
+        on_line: Callable[[str], None],
+    ) -> None:
+        """See `Side.logs`: what the container's main process printed."""
+        container = pick(self.instances(), self.name, tier, index).handle
+        if not container:
+            return  # Swarm has not started it yet: there is no log
+        follow_flag = ["--follow"] if follow else []
+        self._context.local.run(
+            ["docker", "--host", self._objects.host, "logs", "--tail", str(lines), *follow_flag, container],
+            on_line=on_line,
+        )
+
+    def console(self, index: int, *, tier: str = "") -> int:
+        """See `Side.console`."""
+        name = pick(self.instances(), self.name, tier, index).name
+        raise SideError(
+            f"{name} is a container, and containers have no serial console",
+            hint=f"`invoke lab.logs {name}` shows what it printed; `invoke lab.shell {name}` goes inside",
+        )
+
+    def watching(self) -> AbstractContextManager[None]:
+        """See `Side.watching`: the engine itself keeps what containers print."""
+        return nullcontext()
+
+    def console_tail(self, index: int, lines: int = 30, *, tier: str = "") -> str:
+        """See `Side.console_tail`."""
+        tail: list[str] = []
+        self.logs(index, tier=tier, lines=lines, on_line=tail.append)
+        return "\n".join(tail)
+
+    def leftovers(self) -> list[str]:
+        """See `Side.leftovers`."""
+        return self._objects.leftovers()
+
+    def sweep(self, *, progress: Callable[[str], None]) -> list[str]:
+        """See `Side.sweep`."""
+        return self._objects.sweep(progress)
+
+    def close(self) -> None:
+        """See `Side.close`."""
+        self._objects.close()
+
+    def _instance(
+        self, service: Mapping[str, Any], task: Task, usage: Usage | None, uptime_s: float | None
+    ) -> Instance:
+        labels = task["Spec"]["ContainerSpec"].get("Labels") or {}
+        return Instance(
+            self.name,
+            task["Slot"] - 1,
+            task["Status"]["State"],
+            address=_address(task),
+            image=labels.get(IMAGE_LABEL, ""),
+            uptime_s=uptime_s,
+            cpu_s=usage.cpu_s if usage else None,
+            memory_bytes=usage.memory_bytes if usage else None,
+            handle=_container(task)[:SHORT_ID],
+            tier=service["Spec"]["Labels"].get(TIER_LABEL, ""),
+        )
+
+    def _figures(self, api: Any, tasks: list[Task]) -> list[tuple[Usage | None, float | None]]:
+        """Use of resources and age of each task's container; None for what does not run."""
+        if self._objects.is_local:
+            return [_local_figures(task) for task in tasks]
+        # The engine answers with its next sample, up to a second later: ask for all at once.
+        with ThreadPoolExecutor(MAX_INSTANCES) as pool:
+            return list(pool.map(lambda task: _remote_figures(api, task), tasks))
+
+
+def _current_tasks(services: Mapping[str, Any], tasks: list[dict[str, Any]]) -> list[Task]:
+    """The task of each slot: the newest that Swarm wants; where it gave up, the newest of a declared slot."""
+    slots: dict[tuple[str, int], list[Task]] = {}
+    for task in tasks:
+        if task["ServiceID"] in services and "Slot" in task:
+            slots.setdefault((task["ServiceID"], task["Slot"]), []).append(task)
+    current = []
+    for (service, slot), candidates in slots.items():
+        wanted = [task for task in candidates if task["DesiredState"] in WANTED]
+        if wanted or slot <= _replicas(services[service]):
+            # A task in `ready` waits for the one before it: what runs is what people mean.
+            live = [task for task in wanted if task["DesiredState"] == "running"]
+            current.append(max(live or wanted or candidates, key=lambda task: str(task["CreatedAt"])))
+    return current
+
+
+def _replicas(service: Mapping[str, Any]) -> int:
+    return int(service["Spec"]["Mode"].get("Replicated", {}).get("Replicas", 0))
+
+
+def _container(task: Task) -> str:
+    return str(task["Status"].get("ContainerStatus", {}).get("ContainerID", ""))
+
+
+def _address(task: Task) -> str:
+    attached = task.get("NetworksAttachments") or []
+    return next((address.split("/")[0] for each in attached for address in each["Addresses"] or []), "")
+
+
+def _local_figures(task: Task) -> tuple[Usage | None, float | None]:
+    pid = task["Status"].get("ContainerStatus", {}).get("PID", 0)
+    return (_process.usage(pid), _process.age_s(pid)) if pid else (None, None)
+
+
+def _remote_figures(api: Any, task: Task) -> tuple[Usage | None, float | None]:
+    import docker.errors
+
+    try:
+        started = api.inspect_container(_container(task))["State"]["StartedAt"]
+        sample = api.stats(_container(task), stream=False, one_shot=True)
+    except (docker.errors.NotFound, docker.errors.NullResource):
+        return None, None
+    memory = sample["memory_stats"]
+    if "usage" not in memory:
+        return None, None  # it stopped
+    idle = memory["stats"].get("total_inactive_file", memory["stats"].get("inactive_file", 0))
+    usage = Usage(sample["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9, max(0, memory["usage"] - idle))
+    # Both times are of the engine's own clock, which may differ from ours.
+    return usage, (_moment(sample["read"]) - _moment(started)).total_seconds()
+
+
+def _moment(text: str) -> datetime:
+    """A time as the engine writes it, with nanoseconds, which `fromisoformat` cuts."""
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -1,0 +1,1 @@
+"""Pulumi programs and their components: wiring only, no daemon is asked here."""

@@ -1,0 +1,285 @@
+"""pairlab's commands: argument parsing and one library call a task, nothing else."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from invoke.collection import Collection
+from invoke.context import Context
+from invoke.tasks import task
+
+Body = TypeVar("Body", bound=Callable[..., Any])
+
+LAB = {"lab": "Name of the lab; its settings are in Pulumi.NAME.yaml."}
+YES = {"yes": "Do not ask; CI=true means the same."}
+JSON = {"json": "Print JSON instead of a table."}
+SETTINGS = {
+    "vms": "Number of virtual machines.",
+    "replicas": "Number of containers.",
+    "set_": "Another setting, as KEY=VALUE; can be repeated.",
+}
+_START = time.monotonic()
+
+
+def command(body: Body) -> Body:
+    """Turn errors into a message, a hint and an exit status: 1 failed, 2 bad usage, 130 interrupted."""
+
+    @functools.wraps(body)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        from pairlab.errors import LabError, UsageError
+
+        try:
+            return body(*args, **kwargs)
+        except LabError as error:
+            details = f"\n{error.details}" if error.details else ""
+            print(f"error: {error.message}{details}\n  next: {error.hint}", file=sys.stderr)
+            sys.exit(2 if isinstance(error, UsageError) else 1)
+        except KeyboardInterrupt:
+            print(
+                "interrupted; `invoke lab.up` finishes the job, `invoke lab.down` undoes it", file=sys.stderr
+            )
+            sys.exit(130)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+
+    return run  # type: ignore[return-value]
+
+
+def _progress(line: str) -> None:
+    print(f"{time.monotonic() - _START:6.1f} s  {line}", file=sys.stderr, flush=True)
+
+
+def _session() -> Any:
+    from pairlab.session import Session
+
+    return Session(_progress)
+
+
+def _confirm(yes: bool) -> Callable[[str], bool]:
+    def ask(question: str) -> bool:
+        if yes or os.environ.get("CI") == "true":
+            return True
+        if not sys.stdin.isatty():
+            from pairlab.errors import UsageError
+
+            raise UsageError(question, hint="there is no terminal to ask on: give --yes")
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+
+    return ask
+
+
+def _overrides(vms: str | None, replicas: str | None, set_: list[str]) -> dict[str, Any]:
+    from pairlab.errors import UsageError
+
+    overrides: dict[str, Any] = {"vms": vms, "replicas": replicas}
+    for item in set_:
+        key, separator, value = item.partition("=")
+        if not separator:
+            raise UsageError(f"--set {item!r} has no value", hint="write --set KEY=VALUE")
+        overrides[key] = value
+    return overrides
+
+
+@task(help=JSON)
+@command
+def doctor(_: Context, json: bool = False) -> None:
+    """Check this host; say how to mend what it lacks."""
+    from pairlab.report import terminal
+
+    report = _session().doctor()
+    terminal.show_doctor(report, as_json=json)
+    sys.exit(0 if report.ready else 1)
+
+
+@task(help=YES | {"undo": "Stop what setup started."})
+@command
+def setup(_: Context, yes: bool = False, undo: bool = False) -> None:
+    """Set this host up; asks before it changes anything."""
+    session = _session()
+    if undo:
+        session.undo_setup()
+    else:
+        session.setup(_confirm(yes))
+
+
+@task(iterable=["set_"], help=LAB | SETTINGS | {"markdown": "Print Markdown, for a pull request."})
+@command
+def preview(
+    _: Context,
+    lab: str = "dev",
+    vms: str | None = None,
+    replicas: str | None = None,
+    set_: list[str] | None = None,
+    markdown: bool = False,
+) -> None:
+    """Show what lab.up would change; needs no daemon."""
+    from pairlab.report import terminal
+
+    outcome = _session().preview(lab, _overrides(vms, replicas, set_ or []))
+    terminal.show_preview(lab, outcome, markdown=markdown)
+
+
+@task(iterable=["set_"], help=LAB | SETTINGS | YES)
+@command
+def up(
+    _: Context,
+    lab: str = "dev",
+    vms: str | None = None,
+    replicas: str | None = None,
+    set_: list[str] | None = None,
+    yes: bool = False,
+) -> None:
+    """Bring a lab up; ends when every instance answers."""
+    from pairlab.report import terminal
+
+    session = _session()
+    overrides = _overrides(vms, replicas, set_ or [])
+    session.check(lab, overrides)
+    session.setup(_confirm(yes))
+    terminal.show_up(session.up(lab, overrides))
+
+
+@task(help=LAB | JSON | {"watch": "Show it again every 2 seconds, until interrupted."})
+@command
+def status(_: Context, lab: str = "dev", json: bool = False, watch: bool = False) -> None:
+    """Show both sides of a lab, and any drift."""
+    from pairlab.report import terminal
+
+    session = _session()
+    terminal.show_status(lambda: session.status(lab), as_json=json, watch=watch)
+
+
+@task(name="list", help=JSON)
+@command
+def list_labs(_: Context, json: bool = False) -> None:
+    """List all labs in this state backend."""
+    from pairlab.report import terminal
+
+    terminal.show_labs(_session().labs(), as_json=json)
+
+
+@task(positional=["instance"], help=LAB | {"instance": "Which one, such as vm/0 or container/1."})
+@command
+def shell(_: Context, instance: str, lab: str = "dev") -> None:
+    """Open a shell in an instance of either side."""
+    sys.exit(_session().shell(lab, instance))
+
+
+@task(
+    name="exec",
+    positional=["instance"],
+    help=LAB | {"instance": "Which one, such as vm/0.", "command": "What to run, one quoted string."},
+)
+@command
+def exec_(_: Context, instance: str, command: str, lab: str = "dev") -> None:
+    """Run a command in an instance of either side."""
+    sys.exit(_session().execute(lab, instance, command, sys.stdout.write))
+
+
+@task(
+    positional=["instance"],
+    help=LAB
+    | {"instance": "Which one, such as vm/0.", "lines": "How many.", "follow": "Go on with new ones."},
+)
+@command
+def logs(_: Context, instance: str, lab: str = "dev", lines: int = 100, follow: bool = False) -> None:
+    """Show an instance's log."""
+    _session().logs(lab, instance, lines=lines, follow=follow, on_line=print)
+
+
+@task(positional=["instance"], help=LAB | {"instance": "Which virtual machine, such as vm/0."})
+@command
+def console(_: Context, instance: str, lab: str = "dev") -> None:
+    """Attach to a virtual machine's serial console."""
+    sys.exit(_session().console(lab, instance))
+
+
+@task(help=LAB | YES | {"all_": "Every lab in this state backend."})
+@command
+def down(_: Context, lab: str = "dev", all_: bool = False, yes: bool = False) -> None:
+    """Destroy a lab, and say what was removed."""
+    from pairlab.report import terminal
+
+    session, confirm = _session(), _confirm(yes)
+    for name in session.labs() if all_ else [lab]:
+        if confirm(f"destroy lab {name!r} and everything in it?"):
+            terminal.show_removed(name, session.down(name))
+
+
+@task(help=LAB | YES)
+@command
+def unlock(_: Context, lab: str = "dev", yes: bool = False) -> None:
+    """Clear a stale state lock; says whose it was."""
+    holder = _session().unlock(lab, _confirm(yes))
+    print(f"lab {lab!r}: " + (f"the lock was held by {holder}" if holder else "no lock"))
+
+
+@task(help={"stack": "Program in stacks/ whose workloads are built."})
+@command
+def build(_: Context, stack: str = "pair") -> None:
+    """Build the VM disks and container images of a stack."""
+    from pairlab.report import terminal
+
+    terminal.show_images(_session().build_images(stack), as_json=False)
+
+
+@task(name="list", help=JSON)
+@command
+def list_images(_: Context, json: bool = False) -> None:
+    """List images: digest, size, age, what uses them."""
+    from pairlab.report import terminal
+
+    terminal.show_images(_session().list_images(), as_json=json)
+
+
+@task(help=YES)
+@command
+def prune(_: Context, yes: bool = False) -> None:
+    """Remove images that nothing uses."""
+    from pairlab.report import terminal
+
+    if _confirm(yes)("remove every image that no lab uses?"):
+        terminal.show_images(_session().prune_images(), as_json=False)
+
+
+@task
+@command
+def check(context: Context) -> None:
+    """Lint, formatting, types and import layers."""
+    for line in ("ruff check .", "ruff format --check .", "mypy", "lint-imports"):
+        context.run(f"{os.path.dirname(sys.executable)}/{line}", pty=sys.stdout.isatty())
+
+
+@task(help=YES | {"only": "Path or expression for pytest, such as tests/unit."})
+@command
+def test(context: Context, only: str = "", yes: bool = False) -> None:
+    """Set this host up, then run the whole test suite."""
+    import shlex
+
+    _session().setup(_confirm(yes))
+    context.run(shlex.join([sys.executable, "-m", "pytest", *shlex.split(only)]), pty=sys.stdout.isatty())
+
+
+@task
+@command
+def bench(context: Context) -> None:
+    """Time a lab against the raw tools, and print the ratios."""
+    import shlex
+
+    context.run(shlex.join([sys.executable, "-m", "benchmarks"]), pty=sys.stdout.isatty())
+
+
+ns = Collection(
+    check,
+    test,
+    bench,
+    lab=Collection(doctor, setup, preview, up, status, list_labs, shell, exec_, logs, console, down, unlock),
+    image=Collection(build, list_images, prune),
+)
+ns.configure({"run": {"echo": False}})
