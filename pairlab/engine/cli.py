@@ -112,14 +112,18 @@ def _get(cache: Path, runner: Runner, progress: Progress) -> PulumiCli:
             _install_officially(staging, runner, progress)
         except CommandError as error:
             reason = error.details.strip().splitlines()[-1:] or [error.message]
-            progress(f"the official Pulumi installer cannot be used ({reason[0].strip()}): building from source")
+            progress(
+                f"the official Pulumi installer cannot be used ({reason[0].strip()}): building from source"
+            )
             origin = "built from source"
             shutil.rmtree(staging, ignore_errors=True)
             (staging / "bin").mkdir(parents=True)
             build_cli(staging / "bin" / "pulumi", cache / "go", runner, progress)
         version = _version_of(staging / "bin" / "pulumi", runner)
         if version is None:
-            raise EngineError("the new Pulumi CLI does not run", hint="look for a full disk, or a `noexec` cache directory")
+            raise EngineError(
+                "the new Pulumi CLI does not run", hint="look for a full disk, or a `noexec` cache directory"
+            )
         root = target.parent.parent
         shutil.rmtree(root, ignore_errors=True)  # of an earlier one that does not run
         os.rename(staging, root)
@@ -139,7 +143,9 @@ def _cached(cache: Path) -> Path:
 
 def _version_of(executable: Path, runner: Runner) -> str | None:
     try:
-        done = runner.run([str(executable), "version"], env={"PULUMI_SKIP_UPDATE_CHECK": "true"}, timeout_s=30)
+        done = runner.run(
+            [str(executable), "version"], env={"PULUMI_SKIP_UPDATE_CHECK": "true"}, timeout_s=30
+        )
     except CommandError:
         return None
     match = re.match(r"v?(\d+\.\d+\.\d+)", done.stdout.strip())

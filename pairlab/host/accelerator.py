@@ -92,7 +92,9 @@ def _host_key(runner: Runner) -> str:
     version = runner.run([QEMU, "--version"], timeout_s=10).stdout.splitlines()[0]
     machine_id = Path("/etc/machine-id")
     host = machine_id.read_text().strip() if machine_id.exists() else platform.node()
-    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    models = [
+        line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
+    ]
     return "|".join([host, "".join(models[:1]), platform.release(), platform.version(), version])
 
 
@@ -112,5 +114,7 @@ def _probe(runner: Runner, kernel: Path) -> tuple[bool, str]:
             failure = "the guest ended without its line"
     if any(READY_LINE in line for line in lines):
         return True, "a guest kernel was booted under KVM"
-    said = next((line.strip() for line in reversed(lines) if line.strip()), "it printed nothing")
-    return False, f"a guest kernel did not run under KVM ({failure}; last line: {said[:120]})"
+    # QEMU's own first complaint says most; else where the guest's console stopped.
+    complaints = [line.removeprefix(f"{QEMU}: ") for line in lines if line.startswith(QEMU)]
+    said = next(iter(complaints or [line for line in reversed(lines) if line.strip()]), "it printed nothing")
+    return False, f"a guest kernel did not run under KVM ({failure}: {said.strip()[:120]})"

@@ -1,4 +1,4 @@
-"""The smallest Linux guest: an initramfs whose init prints one line and powers off, made without a compiler."""
+"""The smallest Linux guest: an initramfs whose init prints one line and powers off. No compiler needed."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""The embedded provider plugins: the official tokens, served from Python."""

@@ -58,9 +58,13 @@ def reconcile(recorded: Any, found: Any) -> Any:
         return merged
     if isinstance(recorded, list) and isinstance(found, list) and len(recorded) == len(found):
         return [reconcile(old, new) for old, new in zip(recorded, found, strict=True)]
-    if isinstance(found, Mapping):
-        return {name: value for name, value in found.items() if value is not None}
-    return found
+    return _without_none(found)
+
+
+def _without_none(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _without_none(inner) for name, inner in value.items() if inner is not None}
+    return [_without_none(inner) for inner in value] if isinstance(value, list) else value
 
 
 def settle(resource: type[Resource[Any]], recorded: Values, found: Values) -> Values:

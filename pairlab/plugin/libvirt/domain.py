@@ -81,7 +81,7 @@ class Served(Resource[Client]):
             if problem:
                 raise PartialCreateError(
                     f"domain {name!r} runs, but {problem}",
-                    hint="see its console: does the guest boot, and ask for an address? does the network have DHCP?",
+                    hint="see its console: does the guest boot and ask for an address? has its network DHCP?",
                     resource_id=domain.UUIDString(),
                     outputs=outputs,
                 )

@@ -13,7 +13,7 @@ from pairlab.plugin.libvirt.client import Client
 from pairlab.plugin.resource import UNKNOWN, Context, Failure, Property, Resource, Values
 
 GAUGES = ("capacity", "allocation", "available")
-"""Bytes of the file system, as they were when the pool was made: newer ones would be drift at every refresh."""
+"""Bytes of the file system when the pool was made: newer ones would be drift at every refresh."""
 
 
 class Served(Resource[Client]):

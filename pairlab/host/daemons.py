@@ -1,0 +1,219 @@
+"""Docker's and libvirt's daemons: started through systemd where it runs, else by hand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pairlab.errors import HostError
+from pairlab.host.steps import Host, Step
+from pairlab.progress import Progress, heartbeat
+from pairlab.run import tail
+
+ANSWER_TIMEOUT_S = 60.0
+POLL_S = 0.1
+STOP_SCHEDULE = "TERM/30/KILL/5"
+CGROUPS = Path("/sys/fs/cgroup")
+# Debian's default asks polkit, which needs a system bus that systemd would start: the socket's group decides
+# instead. Source: libvirt's remote/libvirtd.conf.
+LIBVIRTD_CONFIG = """\
+unix_sock_group = "libvirt"
+unix_sock_rw_perms = "0770"
+auth_unix_ro = "none"
+auth_unix_rw = "none"
+"""
+
+
+@dataclass(frozen=True)
+class Daemon:
+    """A daemon that labs need.
+
+    Attributes:
+        name: The program, also in the ledger.
+        units: systemd units that start it.
+        pid_file: The one that it writes by default, so that no second one is started beside it.
+        arguments: For a start by hand.
+        answers: Whether it serves.
+        config: Content of its configuration file, for a start by hand.
+    """
+
+    name: str
+    units: tuple[str, ...]
+    pid_file: str
+    arguments: tuple[str, ...]
+    answers: Callable[[], bool]
+    config: str = ""
+
+    @property
+    def executable(self) -> str:
+        """Where Debian puts it."""
+        return f"/usr/sbin/{self.name}"
+
+
+def daemons(host: Host) -> list[Daemon]:
+    """The daemons of this machine that a lab needs, in the order of their start."""
+    found: list[Daemon] = []
+    if host.local_docker:
+        found.append(_dockerd(host))
+    if host.local_libvirt and not host.systemd:
+        found.append(_virtlogd(host))  # libvirtd's unit pulls it in
+    if host.local_libvirt:
+        found.append(_libvirtd(host))
+    return found
+
+
+def _dockerd(host: Host) -> Daemon:
+    pid_file = "/run/docker.pid"
+    return Daemon(
+        name="dockerd",
+        units=("docker.service",),
+        pid_file=pid_file,
+        arguments=("--pidfile", pid_file, "--host", host.settings.docker_host),
+        answers=lambda: host.docker("version", "--format", "{{.Server.Version}}") is not None,
+    )
+
+
+def _libvirtd(host: Host) -> Daemon:
+    pid_file = "/run/libvirtd.pid"
+    return Daemon(
+        name="libvirtd",
+        units=("libvirtd.socket", "libvirtd.service"),
+        pid_file=pid_file,
+        arguments=("--pid-file", pid_file, "--config", str(_config(host))),
+        answers=lambda: host.virsh("uri") is not None,
+        config=LIBVIRTD_CONFIG,
+    )
+
+
+def _virtlogd(host: Host) -> Daemon:
+    pid_file = "/run/virtlogd.pid"
+    argv = ["start-stop-daemon", "--status", "--pidfile", pid_file, "--exec", "/usr/sbin/virtlogd"]
+    return Daemon(
+        name="virtlogd",
+        units=(),
+        pid_file=pid_file,
+        arguments=("--pid-file", pid_file),
+        answers=lambda: host.runner.run(argv, check=False, timeout_s=15).returncode == 0,
+    )
+
+
+def daemon_step(host: Host, daemon: Daemon) -> Step:
+    """Starts a daemon and waits until it answers."""
+    how = "through systemd" if host.systemd else f"by hand, with its log in {_log(host, daemon)}"
+
+    def apply(progress: Progress) -> None:
+        # Recorded although its package may have started it meanwhile: it did not run before this set-up.
+        host.ledger.record(daemon.name, {"units": list(daemon.units) if host.systemd else []})
+        if not daemon.answers():
+            progress(f"starting {daemon.name}")
+            _start(host, daemon)
+            _wait(host, daemon, progress)
+
+    return Step(daemon.name, f"start {daemon.name} {how}", done=daemon.answers, apply=apply)
+
+
+def _start(host: Host, daemon: Daemon) -> None:
+    if host.systemd:
+        host.admin.run(["systemctl", "start", *daemon.units], timeout_s=ANSWER_TIMEOUT_S)
+        return
+    log = _log(host, daemon)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if daemon.config:
+        _config(host).write_text(daemon.config)
+    host.admin.run(
+        ["start-stop-daemon", "--start", "--oknodo", "--background", "--pidfile", daemon.pid_file,
+         "--output", str(log), "--exec", daemon.executable, "--", *daemon.arguments],
+        timeout_s=ANSWER_TIMEOUT_S,
+    )  # fmt: skip
+
+
+def _wait(host: Host, daemon: Daemon, progress: Progress) -> None:
+    deadline = time.monotonic() + ANSWER_TIMEOUT_S
+    with heartbeat(progress, lambda: f"waiting for {daemon.name}"):
+        while not daemon.answers():
+            if time.monotonic() > deadline:
+                raise HostError(
+                    f"{daemon.name} was started but does not answer after {ANSWER_TIMEOUT_S:g} s",
+                    hint="its log, below, says why; mend that and run `invoke lab.setup` again",
+                    details=_log_tail(host, daemon),
+                )
+            time.sleep(POLL_S)
+
+
+def _log(host: Host, daemon: Daemon) -> Path:
+    return host.state / f"{daemon.name}.log"
+
+
+def _config(host: Host) -> Path:
+    return host.state / "libvirtd.conf"
+
+
+def _log_tail(host: Host, daemon: Daemon) -> str:
+    if host.systemd:
+        units = [word for unit in daemon.units for word in ("-u", unit)]
+        return host.admin.run(["journalctl", "-n", "30", "--no-pager", *units], check=False).stdout
+    log = _log(host, daemon)
+    return tail(log.read_text(errors="replace")) if log.exists() else "it wrote no log"
+
+
+def stop_daemon(host: Host, name: str, units: list[str]) -> None:
+    """Stop a daemon that the ledger names.
+
+    Args:
+        host: This machine.
+        name: The program.
+        units: systemd units that started it; empty for a start by hand.
+
+    Raises:
+        CommandError: It does not stop.
+    """
+    if units:
+        host.admin.run(["systemctl", "stop", *units, *_sockets(units)], timeout_s=ANSWER_TIMEOUT_S)
+        return
+    pid_file = "/run/docker.pid" if name == "dockerd" else f"/run/{name}.pid"
+    host.admin.run(
+        ["start-stop-daemon", "--stop", "--oknodo", "--pidfile", pid_file, "--exec", f"/usr/sbin/{name}",
+         "--retry", STOP_SCHEDULE],
+        timeout_s=ANSWER_TIMEOUT_S,
+    )  # fmt: skip
+
+
+def _sockets(units: list[str]) -> list[str]:
+    """Sockets that would start a stopped service again."""
+    return ["docker.socket"] if "docker.service" in units else []
+
+
+def cgroups_step(host: Host) -> Step:
+    """Mounts control groups where nothing did: dockerd needs them, and systemd is not there to do it."""
+
+    def mounted() -> bool:
+        return any(
+            line.split()[2].startswith("cgroup") for line in Path("/proc/mounts").read_text().splitlines()
+        )
+
+    def apply(progress: Progress) -> None:
+        if not mounted():
+            progress("mounting control groups")
+            host.admin.run(["mount", "-t", "cgroup2", "cgroup2", str(CGROUPS)])
+
+    return Step("control groups", f"mount cgroup2 on {CGROUPS}", done=mounted, apply=apply)
+
+
+def refuse_while_used(host: Host, names: set[str]) -> None:
+    """Keep daemons from being stopped under what runs on them.
+
+    Raises:
+        HostError: Containers or VMs still run.
+    """
+    used: list[str] = []
+    if "dockerd" in names and (containers := host.docker("ps", "--format", "{{.Names}}")):
+        used.append("containers: " + ", ".join(containers.split()))
+    if "libvirtd" in names and (domains := host.virsh("list", "--name")):
+        used.append("VMs: " + ", ".join(domains.split()))
+    if used:
+        raise HostError(
+            f"the daemons are still in use by {'; '.join(used)}",
+            hint="take the labs down first with `invoke lab.down --all`, and stop what is not pairlab's",
+        )

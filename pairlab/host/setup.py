@@ -1,0 +1,102 @@
+"""Brings this host into a state in which labs run, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pairlab.host.daemons import (
+    cgroups_step,
+    daemon_step,
+    daemons,
+    refuse_while_used,
+    stop_daemon,
+)
+from pairlab.host.orchestrator import leave_swarm, swarm_step
+from pairlab.host.packages import binding_step, packages_step
+from pairlab.host.rights import groups_step, kvm_device_step, leave_groups, restore_kvm_device
+from pairlab.host.steps import Host, Step
+from pairlab.progress import Progress
+
+
+def plan(host: Host, extra: Sequence[Step] = ()) -> list[Step]:
+    """What is not in place yet, in the order in which it must be done. Changes nothing.
+
+    Args:
+        host: This machine.
+        extra: Further steps, such as the Pulumi CLI's, which come last.
+    """
+    steps = [packages_step(host), binding_step(host)]
+    if host.local_docker and not host.systemd:
+        steps.append(cgroups_step(host))
+    if host.local_libvirt:
+        steps.append(kvm_device_step(host))
+    if host.account:
+        steps.append(groups_step(host))
+    steps += [daemon_step(host, daemon) for daemon in daemons(host)]
+    if host.local_docker:
+        steps.append(swarm_step(host))
+    return [step for step in [*steps, *extra] if not step.done()]
+
+
+def apply(host: Host, steps: Sequence[Step], progress: Progress, *, interactive: bool) -> None:
+    """Bring the steps of a plan in place.
+
+    Args:
+        host: This machine.
+        steps: From `plan`.
+        progress: Told what is being done, every few seconds.
+        interactive: sudo may ask for a password on this terminal.
+
+    Raises:
+        HostError: There are no rights to do it, or a daemon does not come up, or the Swarm is not ours.
+        CommandError: A command failed.
+    """
+    if any(step.admin for step in steps):
+        host.unlock(interactive=interactive)
+    for step in steps:
+        step.apply(progress)
+
+
+def undo(host: Host, progress: Progress, *, interactive: bool) -> list[str]:
+    """Stop what `apply` started; packages, images and what others started stay.
+
+    Args:
+        host: This machine.
+        progress: Told what is being done.
+        interactive: sudo may ask for a password on this terminal.
+
+    Returns:
+        What was undone, a sentence each; empty if there was nothing.
+
+    Raises:
+        HostError: Labs or others still use it; nothing was stopped then.
+    """
+    entries = host.ledger.entries()
+    if not entries:
+        return []
+    host.unlock(interactive=interactive)
+    refuse_while_used(host, set(entries))
+    told: list[str] = []
+    # In this order: the Swarm needs Docker; libvirtd needs virtlogd.
+    for name in ("swarm", "dockerd", "libvirtd", "virtlogd", "kvm", "groups"):
+        if name in entries:
+            progress(f"undoing: {name}")
+            told.append(_undo(host, name, entries[name]))
+            host.ledger.forget(name)
+    return told
+
+
+def _undo(host: Host, name: str, entry: object) -> str:
+    match name, entry:
+        case "swarm", {"node": str(node)}:
+            return leave_swarm(host, node)
+        case "kvm", {"mode": str(mode), "group": str(group)}:
+            restore_kvm_device(host, {"mode": mode, "group": group})
+            return "gave /dev/kvm its former owner and mode"
+        case "groups", list(groups):
+            leave_groups(host, [str(group) for group in groups])
+            return f"took {host.account} out of {', '.join(map(str, groups))}"
+        case _, {"units": list(units)}:
+            stop_daemon(host, name, [str(unit) for unit in units])
+            return f"stopped {name}"
+    return f"knew nothing of {name}"

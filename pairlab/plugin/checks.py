@@ -1,0 +1,122 @@
+"""Checks and differences that every resource shares, from its table of properties."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pairlab.plugin.resource import UNKNOWN, Failure, Property, Resource, Values
+from pairlab.plugin.wire import known
+
+TYPE_WORDS = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
+TYPE_WORDS |= {list: "a list", dict: "a mapping"}
+
+
+def check_values(values: Values, properties: Mapping[str, Property], who: str, at: str = "") -> list[Failure]:
+    """Refuse what is not served, missing, or of a wrong type.
+
+    Args:
+        values: What was given.
+        properties: What is served.
+        who: The plugin, for the reason, such as `docker`.
+        at: Path of `values` in the resource.
+
+    Returns:
+        A failure for each property that is refused; defaults are filled into `values`.
+    """
+    failures: list[Failure] = []
+    for name in [name for name in values if name not in properties and not name.startswith("__")]:
+        failures.append(Failure(at + name, f"is not served by the embedded {who} plugin"))
+    for name, rule in properties.items():
+        value = values.get(name)
+        if value is None:
+            values.pop(name, None)
+            if rule.required:
+                failures.append(Failure(at + name, "is required"))
+            elif rule.default is not None:
+                values[name] = rule.default
+            continue
+        values[name], found = _check_one(value, rule, who, at + name)
+        failures += found
+    return failures
+
+
+def _check_one(value: Any, rule: Property, who: str, path: str) -> tuple[Any, list[Failure]]:
+    if value is UNKNOWN:
+        return value, []
+    if rule.type is float and isinstance(value, int) and not isinstance(value, bool):
+        value = float(value)
+    # A YAML program may quote a number or a truth value; the official plugins take both.
+    if rule.type is int and isinstance(value, str) and value.lstrip("-").isdigit():
+        value = int(value)
+    if rule.type is bool and value in ("true", "false"):
+        value = value == "true"
+    if rule.type is str and isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    wrong = not isinstance(value, rule.type) or (rule.type is int and isinstance(value, bool))
+    if wrong:
+        return value, [Failure(path, f"must be {TYPE_WORDS[rule.type]}, not {value!r}")]
+    if rule.choices and value not in rule.choices:
+        allowed = ", ".join(map(str, rule.choices))
+        return value, [Failure(path, f"is {value!r}; allowed: {allowed}")]
+    if rule.fields is None:
+        return value, []
+    if isinstance(value, dict):
+        return value, check_values(value, rule.fields, who, f"{path}.")
+    failures: list[Failure] = []
+    for index, item in enumerate(value):
+        if isinstance(item, dict):
+            failures += check_values(item, rule.fields, who, f"{path}[{index}].")
+        elif item is not UNKNOWN:
+            failures.append(Failure(f"{path}[{index}]", f"must be a mapping, not {item!r}"))
+    return value, failures
+
+
+def changed_paths(
+    served: type[Resource[Any]], state: Values, old_inputs: Values, new: Values
+) -> dict[str, tuple[str, bool]]:
+    """What differs between a resource and what is wanted.
+
+    Args:
+        served: The resource's class.
+        state: Its recorded outputs.
+        old_inputs: Its recorded inputs.
+        new: Checked new inputs.
+
+    Returns:
+        Property path -> (`add`, `delete` or `update`; whether it replaces the resource).
+    """
+    changes: dict[str, tuple[str, bool]] = {}
+    for name, rule in served.properties.items():
+        old = state.get(name, old_inputs.get(name))
+        wanted = new.get(name)
+        if wanted is None:
+            if not rule.computed and old_inputs.get(name) is not None:
+                changes[name] = ("delete", rule.replace)
+        elif not known(wanted) or served.differs(name, old, wanted):
+            recorded = old_inputs.get(name, old)
+            paths = dict(_leaves(recorded, wanted, name)) or {name: "update"}
+            changes |= {path: (kind, rule.replace) for path, kind in paths.items()}
+    return changes
+
+
+def _leaves(old: Any, new: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Paths below which two values differ, as deep as both have the same shape."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in [*old, *(key for key in new if key not in old)]:
+            yield from _leaves(old.get(key), new.get(key), f"{path}.{key}")
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (before, after) in enumerate(zip(old, new, strict=True)):
+            yield from _leaves(before, after, f"{path}[{index}]")
+    elif old != new:
+        yield path, "add" if old is None else "delete" if new is None else "update"
+
+
+def refreshed_inputs(served: type[Resource[Any]], old_inputs: Values, found: Values) -> Values:
+    """Inputs after a look at the real thing: as they were written, but for those that really differ."""
+    inputs = {}
+    for name, value in old_inputs.items():
+        actual = found.get(name)
+        same = actual is None or not served.differs(name, actual, value)
+        inputs[name] = value if same else actual
+    return inputs

@@ -1,0 +1,295 @@
+"""What the contract runs on: for each kind of side a lab `plside`, and a foreign lab `plside-vm` beside it.
+
+The foreign lab's name makes the names of its things begin like the lab's own: only what is labelled may go.
+"""
+
+import dataclasses
+import hashlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import docker
+import docker.errors
+import docker.types
+import libvirt
+
+from pairlab.errors import SideError
+from pairlab.model import Instance, Settings, SideName
+from pairlab.run import Completed, Runner
+from pairlab.side import Side, SideContext, load, pick
+
+LAB, FOREIGN = "plside", "plside-vm"
+VERSION = "0123456789ab"
+BANNER = "SeaBIOS"
+"""What every instance prints at its start: VMs their firmware's name, containers the same word."""
+
+
+class World(Protocol):
+    side: Side
+
+    def fill(self) -> None:
+        """Two instances of the front tier, one of tier `redis`, and all that a lab has beside them."""
+
+    def foreign(self) -> list[str]:
+        """What of the foreign lab is there."""
+
+    def clear(self) -> None: ...
+
+
+def context(lab: str, tmp_path: Path) -> SideContext:
+    return SideContext(
+        lab=lab,
+        settings=Settings(),
+        key=tmp_path / "id",
+        known_hosts=tmp_path / "known_hosts",
+        bridge="pl-" + hashlib.sha256(lab.encode()).hexdigest()[:8],
+        pool_path=f"/var/lib/libvirt/pairlab/{lab}",
+    )
+
+
+def until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "the world did not become ready"
+        time.sleep(0.1)
+
+
+class _FakeRunner:
+    def run(self, argv: Any, **options: Any) -> Completed:
+        return Completed(tuple(argv), 0, "", "")
+
+    def interactive(self, argv: Any, **options: Any) -> int:
+        return 0
+
+
+@dataclasses.dataclass
+class FakeSide:
+    """A `Side` in memory; the contract holds it to what real ones do."""
+
+    name: SideName = SideName.VM
+    kind: str = "fake"
+    there: list[Instance] = dataclasses.field(default_factory=list)
+    objects: list[str] = dataclasses.field(default_factory=list)
+    printed: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def instances(self) -> list[Instance]:
+        return sorted(self.there, key=lambda instance: (instance.tier, instance.index))
+
+    def runner(self, index: int, *, tier: str = "") -> Runner:
+        instance = pick(self.there, self.name, tier, index)
+        if instance.state != "running":
+            raise SideError(f"{instance.name} does not run", hint="run `invoke lab.up`")
+        return _FakeRunner()
+
+    def logs(self, index, *, tier="", lines=100, follow=False, on_line) -> None:
+        for line in self.console_tail(index, lines, tier=tier).splitlines():
+            on_line(line)
+
+    def console(self, index: int, *, tier: str = "") -> int:
+        pick(self.there, self.name, tier, index)
+        return 0
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        yield
+
+    def console_tail(self, index: int, lines: int = 30, *, tier: str = "") -> str:
+        name = pick(self.there, self.name, tier, index).name
+        return "\n".join(self.printed[name].splitlines()[-lines:])
+
+    def leftovers(self) -> list[str]:
+        return list(self.objects)
+
+    def sweep(self, *, progress: Callable[[str], None]) -> list[str]:
+        removed, self.objects, self.there = self.objects, [], []
+        for each in removed:
+            progress(f"removing {each}")
+        return removed
+
+    def close(self) -> None: ...
+
+
+class FakeWorld:
+    def __init__(self) -> None:
+        self.side: FakeSide = FakeSide()
+
+    def fill(self) -> None:
+        for tier, index in (("", 0), ("", 1), ("redis", 0)):
+            one = Instance(
+                SideName.VM, index, "running", "10.0.0.2", VERSION, 1.0, 0.1, 4096, f"{tier}{index}", tier
+            )
+            self.side.there.append(one)
+            self.side.objects.append(f"domain {one.handle}")
+            self.side.printed[one.name] = BANNER
+
+    def foreign(self) -> list[str]:
+        return ["something"]
+
+    def clear(self) -> None: ...
+
+
+DOMAIN = """
+<domain type='qemu'><name>pairlab-{lab}-{host}</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
+<metadata>{metadata}</metadata>
+<os><type arch='x86_64' machine='pc'>hvm</type><bios useserial='yes' rebootTimeout='1000'/></os>
+<devices><serial type='pty'/><console type='pty'/></devices></domain>
+"""
+METADATA = '<lab xmlns="urn:pairlab:lab" name="{lab}" tier="{tier}" index="{index}" image="{image}" address="10.213.251.1{index}"/>'
+POOL = "<pool type='dir'><name>pairlab-{lab}</name><target><path>{path}</path></target></pool>"
+VOLUME = (
+    "<volume><name>{name}</name><capacity>65536</capacity><target><format type='qcow2'/></target></volume>"
+)
+NETWORK = """
+<network><name>pairlab-{lab}</name><bridge name='{bridge}'/>
+<ip address='10.213.{subnet}.1' prefix='24'/></network>
+"""
+
+
+class LibvirtWorld:
+    """Domains that stay in their firmware, which prints on the serial console and restarts every second."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self._path = tmp_path
+        self.context = context(LAB, tmp_path)
+        self.side: Side = load("libvirt")(self.context)
+        self._foreign = load("libvirt")(context(FOREIGN, tmp_path))
+        self.connection = libvirt.open("qemu:///system")
+        self.clear_objects()
+        self._fill(FOREIGN, 252, [("0", "", 0)])
+        # Somebody's domain whose name looks like the lab's, but which carries no metadata.
+        self.connection.defineXML(DOMAIN.format(lab=LAB, host="vm-9", metadata=""))
+
+    def fill(self) -> None:
+        self._fill(LAB, 251, [("vm-0", "", 0), ("vm-1", "", 1), ("vm-redis-0", "redis", 0)])
+
+    def _fill(self, lab: str, subnet: int, hosts: list[tuple[str, str, int]]) -> None:
+        its = context(lab, self._path)
+        pool = self.connection.storagePoolDefineXML(POOL.format(lab=lab, path=its.pool_path))
+        pool.create(libvirt.VIR_STORAGE_POOL_CREATE_WITH_BUILD)
+        for name in (f"web-base-{VERSION}.qcow2", f"vm-0-{VERSION}-seed.img"):
+            pool.createXML(VOLUME.format(name=name))
+        network = self.connection.networkDefineXML(NETWORK.format(lab=lab, bridge=its.bridge, subnet=subnet))
+        network.create()
+        for host, tier, index in hosts:
+            metadata = METADATA.format(lab=lab, tier=tier, index=index, image=VERSION)
+            self.connection.defineXML(DOMAIN.format(lab=lab, host=host, metadata=metadata)).create()
+
+    def foreign(self) -> list[str]:
+        stranger = [d.name() for d in self.connection.listAllDomains() if d.name() == f"pairlab-{LAB}-vm-9"]
+        return self._foreign.leftovers() + stranger
+
+    def clear_objects(self) -> None:
+        for domain in self.connection.listAllDomains():
+            if domain.name().startswith(f"pairlab-{LAB}-"):
+                if domain.isActive():
+                    domain.destroy()
+                domain.undefine()
+        for pool in self.connection.listAllStoragePools():
+            if pool.name() in (f"pairlab-{LAB}", f"pairlab-{FOREIGN}"):
+                if not pool.isActive():
+                    pool.create(libvirt.VIR_STORAGE_POOL_CREATE_WITH_BUILD)
+                for volume in pool.listAllVolumes():
+                    volume.delete()
+                pool.destroy()
+                pool.delete()
+                pool.undefine()
+        for network in self.connection.listAllNetworks():
+            if network.name() in (f"pairlab-{LAB}", f"pairlab-{FOREIGN}"):
+                if network.isActive():
+                    network.destroy()
+                network.undefine()
+
+    def clear(self) -> None:
+        self.clear_objects()
+        self.connection.close()
+        self.side.close()
+        self._foreign.close()
+
+
+class SwarmWorld:
+    """Services of a static busybox that prints a word and sleeps."""
+
+    def __init__(self, tmp_path: Path, image: str) -> None:
+        self._image = image
+        self.side: Side = load("swarm")(context(LAB, tmp_path))
+        self._foreign = load("swarm")(context(FOREIGN, tmp_path))
+        self.client = docker.DockerClient("unix:///var/run/docker.sock", version="auto")
+        self._clear_objects()
+        self._fill(FOREIGN, [("web", "", 1)])
+
+    def fill(self) -> None:
+        self._fill(LAB, [("web", "", 2), ("redis", "redis", 1)])
+        until(lambda: [each.state for each in self.side.instances()] == ["running"] * 3)
+
+    def _fill(self, lab: str, services: list[tuple[str, str, int]]) -> None:
+        label = {"org.pairlab.lab": lab}
+        network = self.client.networks.create(
+            f"pairlab-{lab}", driver="overlay", attachable=True, labels=label
+        )
+        self.client.configs.create(name=f"pairlab-{lab}-page", data=b"page", labels=label)
+        self.client.secrets.create(name=f"pairlab-{lab}-word", data=b"word", labels=label)
+        self.client.volumes.create(f"pairlab-{lab}-data", labels=label)
+        for workload, tier, replicas in services:
+            labels = {**label, "org.pairlab.tier": tier, "org.pairlab.image": VERSION}
+            self.client.services.create(
+                self._image,
+                command=["sh", "-c", f"echo {BANNER}; exec sleep 3600"],
+                name=f"pairlab-{lab}-{workload}",
+                labels=labels,
+                container_labels=labels,
+                networks=[network.id],
+                endpoint_spec=docker.types.EndpointSpec(mode="dnsrr"),
+                mode=docker.types.ServiceMode("replicated", replicas),
+            )
+        self.client.containers.run(
+            self._image,
+            ["sleep", "3600"],
+            name=f"pairlab-{lab}-container-door",
+            detach=True,
+            labels={**label, "org.pairlab.role": "front-door"},
+            network=network.name,
+        )
+
+    def foreign(self) -> list[str]:
+        # Tasks come and go by themselves; what was declared must stay.
+        return [
+            each
+            for each in self._foreign.leftovers()
+            if not each.startswith(("task", "container pairlab-plside-vm-web"))
+        ]
+
+    def _clear_objects(self) -> None:
+        """Written apart from `sweep`, which is under test."""
+        for lab in (LAB, FOREIGN):
+            mine = {"label": f"org.pairlab.lab={lab}"}
+            for service in self.client.services.list(filters=mine):
+                service.remove()
+            for container in self.client.containers.list(all=True, filters=mine):
+                try:
+                    container.remove(force=True, v=True)
+                except docker.errors.APIError as error:
+                    assert error.status_code in (404, 409), error
+            for kind in (self.client.configs, self.client.secrets, self.client.volumes):
+                for each in kind.list(filters=mine):
+                    until(lambda each=each: _removed(each.remove))
+            for network in self.client.networks.list(filters=mine):
+                until(lambda network=network: _removed(network.remove))
+
+    def clear(self) -> None:
+        self._clear_objects()
+        self.client.close()
+        self.side.close()
+        self._foreign.close()
+
+
+def _removed(remove: Callable[[], None]) -> bool:
+    try:
+        remove()
+    except docker.errors.NotFound:
+        return True
+    except docker.errors.APIError:
+        return False
+    return True

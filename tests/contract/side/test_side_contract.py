@@ -1,0 +1,75 @@
+"""What every kind of side does, on a fake and on the real daemons."""
+
+import time
+
+import pytest
+from side_worlds import BANNER, VERSION, World, until
+
+from pairlab.errors import SideError
+
+STATUS_BUDGET_S = 0.5
+
+
+def test_an_empty_lab_has_nothing(world: World) -> None:
+    assert world.side.instances() == []
+    assert world.side.leftovers() == []
+    assert world.side.sweep(progress=lambda line: None) == []
+
+
+def test_instances_are_found_in_order_with_figures(world: World) -> None:
+    world.fill()
+    found = world.side.instances()
+    side = world.side.name
+    assert [each.name for each in found] == [f"{side}/0", f"{side}/1", f"{side}/redis/0"]
+    for each in found:
+        assert each.state == "running"
+        assert each.image == VERSION
+        assert each.address.startswith("10.")
+        assert each.uptime_s is not None
+        assert 0 <= each.uptime_s < 120
+        assert each.cpu_s is not None
+        assert each.cpu_s > 0
+        assert each.memory_bytes is not None
+        assert each.memory_bytes > 0
+        assert each.handle
+
+
+def test_status_is_quick(world: World) -> None:
+    world.fill()
+    world.side.instances()  # opens the connection
+    start = time.monotonic()
+    assert len(world.side.instances()) == 3
+    assert time.monotonic() - start < STATUS_BUDGET_S
+
+
+def test_an_unknown_instance_is_refused_with_those_there_are(world: World) -> None:
+    with pytest.raises(SideError, match=f"no instance {world.side.name}/0") as empty:
+        world.side.runner(0)
+    assert "lab.up" in empty.value.hint
+    world.fill()
+    with pytest.raises(SideError, match=f"no instance {world.side.name}/7") as refused:
+        world.side.runner(7)
+    assert f"{world.side.name}/redis/0" in refused.value.hint
+
+
+def test_what_an_instance_printed_is_kept(world: World) -> None:
+    with world.side.watching():
+        world.fill()
+        until(lambda: BANNER in world.side.console_tail(1))
+    assert BANNER in world.side.console_tail(0)
+    assert len(world.side.console_tail(0, lines=1).splitlines()) == 1
+
+
+def test_sweep_removes_all_of_the_lab_and_nothing_else(world: World) -> None:
+    world.fill()
+    others = world.foreign()
+    listed = world.side.leftovers()
+    told: list[str] = []
+    removed = world.side.sweep(progress=told.append)
+    assert {each for each in listed if not each.startswith("task")} <= set(removed)
+    assert told
+    assert world.side.leftovers() == []
+    assert world.side.instances() == []
+    assert others
+    assert world.foreign() == others
+    assert world.side.sweep(progress=told.append) == []
