@@ -55,10 +55,10 @@ def _progress(line: str) -> None:
     print(f"{time.monotonic() - _START:6.1f} s  {line}", file=sys.stderr, flush=True)
 
 
-def _session() -> Any:
-    from pairlab.session import Session
+def _bench() -> Any:
+    from pairlab.session.workbench import Workbench
 
-    return Session(_progress)
+    return Workbench(_progress)
 
 
 def _confirm(yes: bool) -> Callable[[str], bool]:
@@ -91,21 +91,24 @@ def _overrides(vms: str | None, replicas: str | None, set_: list[str]) -> dict[s
 def doctor(_: Context, json: bool = False) -> None:
     """Check this host; say how to mend what it lacks."""
     from pairlab.report import terminal
+    from pairlab.session import host
 
-    report = _session().doctor()
+    report = host.doctor(_bench())
     terminal.show_doctor(report, as_json=json)
-    sys.exit(0 if report.ready else 1)
+    sys.exit(0 if report.ok else 1)
 
 
 @task(help=YES | {"undo": "Stop what setup started."})
 @command
 def setup(_: Context, yes: bool = False, undo: bool = False) -> None:
     """Set this host up; asks before it changes anything."""
-    session = _session()
+    from pairlab.model import Settings
+    from pairlab.session import host
+
     if undo:
-        session.undo_setup()
-    else:
-        session.setup(_confirm(yes))
+        print("\n".join(host.undo_setup(_bench())) or "setup started nothing here")
+    elif not host.setup(_bench(), Settings(), _confirm(yes)):
+        print("this host is set up")
 
 
 @task(iterable=["set_"], help=LAB | SETTINGS | {"markdown": "Print Markdown, for a pull request."})
@@ -120,8 +123,9 @@ def preview(
 ) -> None:
     """Show what lab.up would change; needs no daemon."""
     from pairlab.report import terminal
+    from pairlab.session import lab as session_lab
 
-    outcome = _session().preview(lab, _overrides(vms, replicas, set_ or []))
+    outcome = session_lab.preview(_bench(), lab, _overrides(vms, replicas, set_ or []))
     terminal.show_preview(lab, outcome, markdown=markdown)
 
 
@@ -137,12 +141,12 @@ def up(
 ) -> None:
     """Bring a lab up; ends when every instance answers."""
     from pairlab.report import terminal
+    from pairlab.session import host
+    from pairlab.session import lab as session_lab
 
-    session = _session()
-    overrides = _overrides(vms, replicas, set_ or [])
-    session.check(lab, overrides)
-    session.setup(_confirm(yes))
-    terminal.show_up(session.up(lab, overrides))
+    bench, overrides = _bench(), _overrides(vms, replicas, set_ or [])
+    host.setup(bench, session_lab.check(lab, overrides), _confirm(yes))
+    terminal.show_up(session_lab.up(bench, lab, overrides))
 
 
 @task(help=LAB | JSON | {"watch": "Show it again every 2 seconds, until interrupted."})
@@ -150,9 +154,10 @@ def up(
 def status(_: Context, lab: str = "dev", json: bool = False, watch: bool = False) -> None:
     """Show both sides of a lab, and any drift."""
     from pairlab.report import terminal
+    from pairlab.session import access
 
-    session = _session()
-    terminal.show_status(lambda: session.status(lab), as_json=json, watch=watch)
+    bench = _bench()
+    terminal.show_status(lambda: access.status(bench, lab), as_json=json, watch=watch)
 
 
 @task(name="list", help=JSON)
@@ -160,15 +165,18 @@ def status(_: Context, lab: str = "dev", json: bool = False, watch: bool = False
 def list_labs(_: Context, json: bool = False) -> None:
     """List all labs in this state backend."""
     from pairlab.report import terminal
+    from pairlab.session import lab as session_lab
 
-    terminal.show_labs(_session().labs(), as_json=json)
+    terminal.show_labs(session_lab.labs(_bench()), as_json=json)
 
 
 @task(positional=["instance"], help=LAB | {"instance": "Which one, such as vm/0 or container/1."})
 @command
 def shell(_: Context, instance: str, lab: str = "dev") -> None:
     """Open a shell in an instance of either side."""
-    sys.exit(_session().shell(lab, instance))
+    from pairlab.session import access
+
+    sys.exit(access.shell(_bench(), lab, instance))
 
 
 @task(
@@ -179,7 +187,9 @@ def shell(_: Context, instance: str, lab: str = "dev") -> None:
 @command
 def exec_(_: Context, instance: str, command: str, lab: str = "dev") -> None:
     """Run a command in an instance of either side."""
-    sys.exit(_session().execute(lab, instance, command, sys.stdout.write))
+    from pairlab.session import access
+
+    sys.exit(access.execute(_bench(), lab, instance, command, print))
 
 
 @task(
@@ -190,14 +200,18 @@ def exec_(_: Context, instance: str, command: str, lab: str = "dev") -> None:
 @command
 def logs(_: Context, instance: str, lab: str = "dev", lines: int = 100, follow: bool = False) -> None:
     """Show an instance's log."""
-    _session().logs(lab, instance, lines=lines, follow=follow, on_line=print)
+    from pairlab.session import access
+
+    access.logs(_bench(), lab, instance, lines=lines, follow=follow, on_line=print)
 
 
 @task(positional=["instance"], help=LAB | {"instance": "Which virtual machine, such as vm/0."})
 @command
 def console(_: Context, instance: str, lab: str = "dev") -> None:
     """Attach to a virtual machine's serial console."""
-    sys.exit(_session().console(lab, instance))
+    from pairlab.session import access
+
+    sys.exit(access.console(_bench(), lab, instance))
 
 
 @task(help=LAB | YES | {"all_": "Every lab in this state backend."})
@@ -205,18 +219,21 @@ def console(_: Context, instance: str, lab: str = "dev") -> None:
 def down(_: Context, lab: str = "dev", all_: bool = False, yes: bool = False) -> None:
     """Destroy a lab, and say what was removed."""
     from pairlab.report import terminal
+    from pairlab.session import lab as session_lab
 
-    session, confirm = _session(), _confirm(yes)
-    for name in session.labs() if all_ else [lab]:
+    bench, confirm = _bench(), _confirm(yes)
+    for name in session_lab.labs(bench) if all_ else [lab]:
         if confirm(f"destroy lab {name!r} and everything in it?"):
-            terminal.show_removed(name, session.down(name))
+            terminal.show_removed(name, session_lab.down(bench, name))
 
 
 @task(help=LAB | YES)
 @command
 def unlock(_: Context, lab: str = "dev", yes: bool = False) -> None:
     """Clear a stale state lock; says whose it was."""
-    holder = _session().unlock(lab, _confirm(yes))
+    from pairlab.session import lab as session_lab
+
+    holder = session_lab.unlock(_bench(), lab, _confirm(yes))
     print(f"lab {lab!r}: " + (f"the lock was held by {holder}" if holder else "no lock"))
 
 
@@ -225,8 +242,9 @@ def unlock(_: Context, lab: str = "dev", yes: bool = False) -> None:
 def build(_: Context, stack: str = "pair") -> None:
     """Build the VM disks and container images of a stack."""
     from pairlab.report import terminal
+    from pairlab.session import images
 
-    terminal.show_images(_session().build_images(stack), as_json=False)
+    terminal.show_images(images.build_images(_bench(), stack), as_json=False)
 
 
 @task(name="list", help=JSON)
@@ -234,8 +252,9 @@ def build(_: Context, stack: str = "pair") -> None:
 def list_images(_: Context, json: bool = False) -> None:
     """List images: digest, size, age, what uses them."""
     from pairlab.report import terminal
+    from pairlab.session import images
 
-    terminal.show_images(_session().list_images(), as_json=json)
+    terminal.show_images(images.list_images(_bench()), as_json=json)
 
 
 @task(help=YES)
@@ -243,9 +262,10 @@ def list_images(_: Context, json: bool = False) -> None:
 def prune(_: Context, yes: bool = False) -> None:
     """Remove images that nothing uses."""
     from pairlab.report import terminal
+    from pairlab.session import images
 
     if _confirm(yes)("remove every image that no lab uses?"):
-        terminal.show_images(_session().prune_images(), as_json=False)
+        terminal.show_images(images.prune_images(_bench()), as_json=False)
 
 
 @task
@@ -262,7 +282,10 @@ def test(context: Context, only: str = "", yes: bool = False) -> None:
     """Set this host up, then run the whole test suite."""
     import shlex
 
-    _session().setup(_confirm(yes))
+    from pairlab.model import Settings
+    from pairlab.session import host
+
+    host.setup(_bench(), Settings(), _confirm(yes))
     context.run(shlex.join([sys.executable, "-m", "pytest", *shlex.split(only)]), pty=sys.stdout.isatty())
 
 

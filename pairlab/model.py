@@ -190,6 +190,8 @@ class Workload:
         files: Path in the image -> template that is rendered into it at build time.
         executable: Those of `files` that get mode 0755.
         enable: systemd units, besides `unit`, that the VM starts.
+        unit_lines: Lines of the `[Service]` section that its unit gets in a VM.
+        stop_signal: What ends the container's main process gracefully.
     """
 
     name: str
@@ -202,6 +204,8 @@ class Workload:
     files: Mapping[str, str] = field(default_factory=dict[str, str])
     executable: tuple[str, ...] = ()
     enable: tuple[str, ...] = ()
+    unit_lines: tuple[str, ...] = ()
+    stop_signal: str = "SIGTERM"
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import markupsafe
+from markupsafe import Markup
 
 from pairlab.errors import TemplateError
 
@@ -25,10 +27,9 @@ def _shell_word(value: object) -> str:
     return shlex.quote(str(value))
 
 
-def _xml_text(value: object) -> str:
-    from xml.sax.saxutils import escape
-
-    return escape(str(value), {'"': "&quot;", "'": "&apos;"})
+def _xml_text(value: object) -> Markup:
+    # Marked as done, so that templates which escape by themselves do not escape it again.
+    return markupsafe.escape(str(value))
 
 
 def _bare_word(value: object) -> str:

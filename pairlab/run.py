@@ -20,8 +20,9 @@ from pairlab.errors import CommandError
 
 TAIL_LINES = 30
 CHUNK_BYTES = 65536
-GRACE_S = 5.0
-"""Seconds that a command gets to clean up when it is ended early."""
+OnLine = Callable[[str], None] | None
+GRACE_S = 5.0  # that a command gets to clean up when it is ended early
+CONNECT_TIMEOUT_S = 10
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,7 @@ class LocalRunner:
                 hint="run `invoke lab.setup`, or install it with your package manager",
             ) from error
         except PermissionError as error:
-            raise CommandError(
-                f"{argv[0]} may not be run: {error.strerror}", hint="check its permissions"
-            ) from error
+            raise CommandError(f"{argv[0]} cannot start: {error.strerror}", hint="check its mode") from error
         except subprocess.TimeoutExpired as error:
             raise CommandError(
                 f"{argv[0]} did not end within {timeout_s:g} s",
@@ -145,7 +144,6 @@ class SshRunner:
         key: Private key file, mode 0600.
         known_hosts: File with the machine's pinned host key.
         local: Runner that starts ssh.
-        connect_timeout_s: Seconds to wait for the connection.
         port: TCP port of its ssh server.
         jump: `user@host:port` to go through, by the user's default key; empty to go straight.
     """
@@ -155,7 +153,6 @@ class SshRunner:
     key: Path
     known_hosts: Path
     local: Runner = field(default_factory=LocalRunner)
-    connect_timeout_s: int = 10
     port: int = 22
     jump: str = ""
 
@@ -167,11 +164,10 @@ class SshRunner:
             "StrictHostKeyChecking=yes",
             "IdentitiesOnly=yes",
             "PasswordAuthentication=no",
-            f"ConnectTimeout={self.connect_timeout_s}",
+            f"ConnectTimeout={CONNECT_TIMEOUT_S}",
             "LogLevel=ERROR",
         ]
-        if not tty:
-            options.append("BatchMode=yes")
+        options += [] if tty else ["BatchMode=yes"]
         flags = [word for option in options for word in ("-o", option)]
         command = ["ssh", "-F", "none", "-i", str(self.key), "-p", str(self.port), *flags]
         command += [*(["-J", self.jump] if self.jump else []), *(["-t"] if tty else [])]
@@ -190,9 +186,7 @@ class SshRunner:
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         """See `Runner.run`; `env` and `cwd` hold on the far machine."""
-        remote = list(argv)
-        if env:
-            remote = ["env", *(f"{name}={value}" for name, value in env.items()), *remote]
+        remote = _with_env(argv, env)
         if cwd is not None:
             remote = ["env", f"--chdir={cwd}", *remote]
         return self.local.run(
@@ -201,8 +195,11 @@ class SshRunner:
 
     def interactive(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
         """See `Runner.interactive`."""
-        remote = ["env", *(f"{name}={value}" for name, value in env.items()), *argv] if env else list(argv)
-        return self.local.interactive(self.argv(remote, tty=True))
+        return self.local.interactive(self.argv(_with_env(argv, env), tty=True))
+
+
+def _with_env(argv: Sequence[str], env: Mapping[str, str] | None) -> list[str]:
+    return ["env", *(f"{name}={value}" for name, value in env.items()), *argv] if env else list(argv)
 
 
 def _execute(
@@ -211,7 +208,7 @@ def _execute(
     cwd: Path | None,
     input_text: str,
     timeout_s: float | None,
-    on_line: Callable[[str], None] | None,
+    on_line: OnLine,
 ) -> Completed:
     with subprocess.Popen(
         list(argv),
@@ -233,10 +230,7 @@ def _execute(
 
 
 def _exchange(
-    process: subprocess.Popen[bytes],
-    given: bytes,
-    deadline: float | None,
-    on_line: Callable[[str], None] | None,
+    process: subprocess.Popen[bytes], given: bytes, deadline: float | None, on_line: OnLine
 ) -> tuple[str, str]:
     """Write a command's input and read its output, both as it is ready, until its outputs end.
 
@@ -276,13 +270,10 @@ def _write_some(descriptor: int, given: bytes) -> bytes:
 class _Text:
     """Output so far, decoded as it comes; whole lines are passed on, with any kind of line end."""
 
-    def __init__(self, on_line: Callable[[str], None] | None) -> None:
-        self.text = ""
+    def __init__(self, on_line: OnLine) -> None:
+        self.text = self._rest = ""
         self._on_line = on_line
-        self._rest = ""
-        self._decoder = io.IncrementalNewlineDecoder(
-            codecs.getincrementaldecoder("utf-8")("replace"), translate=True
-        )
+        self._decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), True)
 
     def add(self, data: bytes) -> None:
         """Take the next bytes; none means the end."""

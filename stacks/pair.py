@@ -79,6 +79,15 @@ WEB = Workload(
     unit="nginx.service",
     command=("/usr/sbin/nginx", "-g", "daemon off;"),
     user="www-data",
+    stop_signal="SIGQUIT",
+    files={
+        "/etc/nginx/nginx.conf": "workload/web/nginx.conf.j2",
+        "/etc/pairlab/page.html": "workload/web/default.html.j2",
+        "/usr/local/lib/pairlab/prepare": "workload/web/prepare.sh.j2",
+    },
+    executable=("/usr/local/lib/pairlab/prepare",),
+    # Its configuration was checked when the image was built.
+    unit_lines=("ExecStartPre=", "ExecStartPre=/usr/local/lib/pairlab/prepare"),
 )
 
 

@@ -12,6 +12,7 @@ from typing import Literal
 from pairlab.errors import CommandError, HostError
 from pairlab.host.tiny_guest import READY_LINE, initramfs
 from pairlab.model import Accelerator
+from pairlab.progress import Progress
 from pairlab.run import Runner
 
 Wanted = Literal["auto", "kvm", "tcg"]
@@ -22,8 +23,18 @@ PROBE_TIMEOUT_S = 10.0
 NOT_PROBED = "not probed yet: no guest kernel has been built"
 
 
+def _silent(_: str) -> None:
+    """For callers that show nothing."""
+
+
 def accelerator(
-    cache: Path, runner: Runner, wanted: Wanted, *, kernel: Path | None, device: Path = KVM_DEVICE
+    cache: Path,
+    runner: Runner,
+    wanted: Wanted,
+    *,
+    kernel: Path | None,
+    device: Path = KVM_DEVICE,
+    progress: Progress = _silent,
 ) -> tuple[Accelerator, str]:
     """Choose how VMs run.
 
@@ -33,6 +44,7 @@ def accelerator(
         wanted: The lab's setting; `auto` takes KVM where it works.
         kernel: A Linux kernel image to boot; None if none has been built yet.
         device: KVM's device.
+        progress: Told before a probe, which takes up to `PROBE_TIMEOUT_S` seconds.
 
     Returns:
         The accelerator, and in one clause why it is that one.
@@ -49,7 +61,7 @@ def accelerator(
         return Accelerator.TCG, "the setting `accelerator` says so"
     obstacle = _obstacle(device) or (None if kernel else NOT_PROBED)
     if obstacle is None and kernel is not None:
-        works, reason = _probe_once(cache, runner, kernel)
+        works, reason = _probe_once(cache, runner, kernel, progress)
         if works:
             return Accelerator.KVM, reason
         obstacle = reason
@@ -69,7 +81,7 @@ def _obstacle(device: Path) -> str | None:
     return None
 
 
-def _probe_once(cache: Path, runner: Runner, kernel: Path) -> tuple[bool, str]:
+def _probe_once(cache: Path, runner: Runner, kernel: Path, progress: Progress) -> tuple[bool, str]:
     """The remembered answer, else a new one."""
     memory = cache / "accelerator.json"
     key = _host_key(runner)
@@ -79,6 +91,7 @@ def _probe_once(cache: Path, runner: Runner, kernel: Path) -> tuple[bool, str]:
             return bool(known["works"]), str(known["reason"])
     except (OSError, ValueError, KeyError, TypeError):
         pass  # none, or not whole: the probe says it again
+    progress("booting a guest kernel to see whether KVM works")
     works, reason = _probe(runner, kernel)
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=cache, delete=False) as new:

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from pairlab.errors import LabError
 from pairlab.host.accelerator import QEMU, accelerator
-from pairlab.host.holders import port_holder, subnet_holder
+from pairlab.host.net import port_holder, subnet_holder
 from pairlab.host.orchestrator import swarm
 from pairlab.host.packages import binding_version
 from pairlab.host.space import free_disk_bytes, free_memory_bytes

@@ -52,15 +52,15 @@ def human_time(seconds: float | None) -> str:
     return " ".join(shown) or "0s"
 
 
-def show_doctor(rows: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+def show_doctor(report: Any, *, as_json: bool) -> None:
     """A line for each component: state, what was found, remedy."""
     if as_json:
-        _print_json(list(rows))
+        _print_json(report.as_json())
         return
     table = Table("component", "state", "found", "remedy", box=None, pad_edge=False)
-    for row in rows:
-        colour = {"ok": "green", "note": "yellow"}.get(row["state"], "red")
-        table.add_row(row["component"], Text(row["state"], colour), row["found"], row["remedy"] or "")
+    for row in report.rows:
+        state = Text("ok", "green") if row.ok else Text("problem", "red")
+        table.add_row(row.component, state, row.found, row.remedy)
     Console(highlight=False).print(table)
 
 
@@ -129,8 +129,8 @@ def show_up(result: Any) -> None:
         )
     engine = result.outcome
     console.print(
-        f"  {result.total_s:.1f} s in all; engine {engine.total_s:.1f} s, of it {engine.engine_s:.1f} s its own start;"
-        f" last instance answered {max(result.ready_s.values(), default=0.0):.1f} s later"
+        f"  {result.total_s:.1f} s in all; engine {engine.total_s:.1f} s, of it {engine.engine_s:.1f} s"
+        f" its own start; last instance answered {max(result.ready_s.values(), default=0.0):.1f} s later"
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from pairlab.plugin.libvirt._domain_xml import kernel_command_line, metadata_elements
+from pairlab.plugin.libvirt._values import equivalent
 from pairlab.plugin.resource import UNKNOWN, Failure, Property, Values
 
 MAC = re.compile(r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}")
@@ -16,10 +17,10 @@ DISK_KINDS = ("volumeId", "url", "file", "blockDevice")
 
 DISK = {kind: Property(str, replace=True) for kind in DISK_KINDS}
 INTERFACE = {
-    "networkId": Property(str, replace=True, computed=True),
-    "networkName": Property(str, replace=True, computed=True),
-    "bridge": Property(str, replace=True),
-    "mac": Property(str, replace=True, computed=True),
+    "networkId": Property(str, computed=True),
+    "networkName": Property(str, computed=True),
+    "bridge": Property(str),
+    "mac": Property(str, computed=True),
     "hostname": Property(str, computed=True),
     "addresses": Property(list, computed=True),
     "waitForLease": Property(bool),
@@ -149,8 +150,8 @@ def _unfit_metadata(text: str) -> str:
 
 
 def same(name: str, old: Any, new: Any) -> bool:
-    """Whether two values of a property mean the same."""
-    return bool(_meaning(name, old) == _meaning(name, new))
+    """Whether a value that is there fits one that is wanted."""
+    return equivalent(PROPERTIES.get(name), _meaning(name, old), _meaning(name, new))
 
 
 def _meaning(name: str, value: Any) -> Any:
@@ -168,7 +169,14 @@ def _meaning(name: str, value: Any) -> Any:
             else one
             for one in value
         ]
+    if name == "disks" and isinstance(value, list) and all(isinstance(disk, dict) for disk in value):
+        # A volume's id is its path.
+        return [{"file": disk.get("volumeId", disk.get("file")), **_others(disk)} for disk in value]
     return value
+
+
+def _others(disk: Values) -> Values:
+    return {kind: disk[kind] for kind in ("url", "blockDevice") if kind in disk}
 
 
 def _plain(entry: Any) -> bool:

@@ -28,18 +28,22 @@ class VolumeDisk:
     format: str
 
 
-def domain_xml(inputs: Values, disks: list[ET.Element], interfaces: list[ET.Element]) -> str:
+def domain_xml(
+    inputs: Values, disks: list[ET.Element], interfaces: list[ET.Element], identity: str | None = None
+) -> str:
     """The description that makes the domain which the inputs declare.
 
     Args:
         inputs: Checked inputs.
         disks: Its `<disk>` elements, in order.
         interfaces: Its `<interface>` elements, in order.
+        identity: Its UUID if it exists already; libvirt makes one for a new domain.
     """
     root = element(
         "domain",
         None,
         element("name", inputs["name"]),
+        element("uuid", identity) if identity else None,
         element("description", inputs["description"]) if inputs.get("description") else None,
         _metadata(inputs),
         element("memory", inputs["memory"], unit="MiB"),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from pairlab.plugin.resource import Resource, Values
+from pairlab.plugin.resource import Property, Resource, Values
 
 
 def element(tag: str, text: object = None, *children: ET.Element | None, **attributes: object) -> ET.Element:
@@ -71,8 +71,36 @@ def settle(resource: type[Resource[Any]], recorded: Values, found: Values) -> Va
     """`reconcile`, but a recorded value that means the same as the found one stays as it was written."""
     merged = reconcile(recorded, found)
     return {
-        name: recorded[name]
-        if name in recorded and not resource.differs(name, recorded[name], value)
+        name: reconcile(value, recorded[name])
+        if name in recorded and not resource.differs(name, value, recorded[name])
         else value
         for name, value in merged.items()
     }
+
+
+def equivalent(rule: Property | None, actual: Any, wanted: Any) -> bool:
+    """Whether what is there fits what is wanted.
+
+    Args:
+        rule: The property; what it says of nested ones counts: one that is computed and not wanted always
+            fits, and one that is not there fits its default.
+        actual: A value as recorded or found.
+        wanted: A checked input.
+    """
+    fields = rule.fields if rule else None
+    if fields and isinstance(actual, Mapping) and isinstance(wanted, Mapping):
+        return all(_field_fits(inner, actual.get(name), wanted.get(name)) for name, inner in fields.items())
+    if fields and isinstance(actual, list) and isinstance(wanted, list):
+        pairs = zip(actual, wanted, strict=False)
+        return len(actual) == len(wanted) and all(equivalent(rule, old, new) for old, new in pairs)
+    return bool(actual == wanted)
+
+
+def _field_fits(rule: Property, actual: Any, wanted: Any) -> bool:
+    if not wanted and not actual:
+        return True
+    if wanted is None:
+        return rule.computed
+    if actual is None:
+        return bool(wanted == rule.default)
+    return equivalent(rule, actual, wanted)

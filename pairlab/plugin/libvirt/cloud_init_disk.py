@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from io import BytesIO
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pairlab.errors import PluginError
 from pairlab.plugin.libvirt._iso import make_iso, read_iso
@@ -52,6 +52,11 @@ class Served(Resource[Client]):
         if name is not UNKNOWN and (not name or "/" in str(name) or name in (".", "..")):
             return [Failure("name", "a seed's name is a file name, without slashes")]
         return []
+
+    @classmethod
+    def differs(cls, name: str, old: Any, new: Any) -> bool:
+        """An empty text is as good as none."""
+        return (old or "") != (new or "")
 
     def create(self, inputs: Values, context: Context) -> tuple[str, Values]:
         """See `Resource.create`."""

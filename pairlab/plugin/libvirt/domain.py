@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -19,12 +18,20 @@ from pairlab.plugin.libvirt._domain_network import (
 )
 from pairlab.plugin.libvirt._domain_properties import PROPERTIES, same, validate
 from pairlab.plugin.libvirt._domain_read import read_domain
+from pairlab.plugin.libvirt._domain_update import (
+    change_metadata,
+    found_interfaces,
+    hardware,
+    is_running,
+    run,
+    scope,
+    stop,
+)
 from pairlab.plugin.libvirt._domain_xml import (
     VolumeDisk,
     cloud_init_element,
     disk_element,
     domain_xml,
-    metadata_elements,
 )
 from pairlab.plugin.libvirt._failures import found, is_missing, name_taken
 from pairlab.plugin.libvirt._storage import format_of
@@ -56,7 +63,16 @@ class Served(Resource[Client]):
     @classmethod
     def differs(cls, name: str, old: Any, new: Any) -> bool:
         """Hardware addresses, kernel parameters and XML are compared by what they mean."""
+        if name == "cloudinit" and isinstance(old, str) and ";" not in old:
+            # An imported domain tells the seed's volume, not the rest of its id.
+            return old != str(new).partition(";")[0]
         return not same(name, old, new)
+
+    @classmethod
+    def inputs_of(cls, outputs: Values) -> Values:
+        """An import need not say that a domain does not start by itself."""
+        inputs = super().inputs_of(outputs)
+        return {name: value for name, value in inputs.items() if name != "autostart" or value}
 
     def create(self, inputs: Values, context: Context) -> tuple[str, Values]:
         """See `Resource.create`."""
@@ -116,7 +132,7 @@ class Served(Resource[Client]):
             connection, description, recorded.get("networkInterfaces") or []
         )
         now["autostart"] = bool(domain.autostart())
-        now["running"] = _is_running(domain)
+        now["running"] = is_running(domain)
         outputs = settle(Served, recorded, now)
         if now["running"] and any(one.get("waitForLease") for one in outputs["networkInterfaces"]):
             addresses = leased(domain, bool(outputs.get("qemuAgent")))
@@ -125,19 +141,28 @@ class Served(Resource[Client]):
         return outputs
 
     def update(self, resource_id: str, state: Values, inputs: Values, context: Context) -> Values:
-        """Change its seed, metadata, autostart, reserved addresses, and whether it runs."""
+        """Change its seed, metadata, autostart, reserved addresses, and whether it runs.
+
+        For other network interfaces it is defined anew under its UUID and restarted; the official plugin
+        records such a change and leaves the domain as it was.
+        """
         with self.client.doing(f"updating domain {inputs['name']!r}") as connection:
             domain = connection.lookupByUUIDString(resource_id)
             if inputs.get("cloudinit") and inputs["cloudinit"] != state.get("cloudinit"):
                 drive = to_xml(cloud_init_element(_seed_path(connection, inputs["cloudinit"])))
-                domain.updateDeviceFlags(drive, _scope(domain))
+                domain.updateDeviceFlags(drive, scope(domain))
             if not same("metadata", state.get("metadata"), inputs.get("metadata")):
-                _change_metadata(domain, state.get("metadata") or "", inputs.get("metadata") or "")
+                change_metadata(domain, state.get("metadata") or "", inputs.get("metadata") or "")
             domain.setAutostart(int(bool(inputs.get("autostart"))))
             interfaces = _with_known_macs(inputs, state)
             release(self.client, connection, state.get("networkInterfaces") or [])
+            if hardware(connection, interfaces) != hardware(connection, found_interfaces(connection, domain)):
+                stop(domain)
+                elements = interface_elements(connection, interfaces)
+                described = domain_xml(inputs, _disk_elements(connection, inputs), elements, resource_id)
+                domain = connection.defineXML(described)
             reserve(self.client, connection, interfaces, inputs["name"])
-            _run(domain, inputs["running"])
+            run(domain, inputs["running"])
             return self._recorded(connection, domain, {**inputs, "networkInterfaces": interfaces})
 
     def delete(self, resource_id: str, state: Values, context: Context) -> None:
@@ -161,7 +186,7 @@ class Served(Resource[Client]):
             | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
         )
         try:
-            _stop(domain)
+            stop(domain)
             domain.undefineFlags(everything)
         except libvirt.libvirtError as error:
             if not is_missing(error):
@@ -174,58 +199,6 @@ class Served(Resource[Client]):
                     f"domain {identity} is still there", hint="see libvirt's log, and run it again"
                 )
             context.cancelled.wait(GONE_POLL_S)
-
-
-def _is_running(domain: Any) -> bool:
-    import libvirt
-
-    return domain.state()[0] in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED)
-
-
-def _run(domain: Any, wanted: bool) -> None:
-    import libvirt
-
-    if not wanted:
-        _stop(domain)
-    elif domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
-        domain.resume()
-    elif not domain.isActive():
-        domain.create()
-
-
-def _stop(domain: Any) -> None:
-    import libvirt
-
-    try:
-        if domain.isActive():
-            domain.destroy()
-    except libvirt.libvirtError as error:
-        # It ended by itself in between.
-        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
-            raise
-
-
-def _scope(domain: Any) -> int:
-    import libvirt
-
-    live = libvirt.VIR_DOMAIN_AFFECT_LIVE if domain.isActive() else 0
-    return int(libvirt.VIR_DOMAIN_AFFECT_CONFIG | live)
-
-
-def _change_metadata(domain: Any, old: str, new: str) -> None:
-    import libvirt
-
-    wanted = {_namespace(node): node for node in metadata_elements(new)}
-    kind = libvirt.VIR_DOMAIN_METADATA_ELEMENT
-    for namespace in {_namespace(node) for node in metadata_elements(old)} - set(wanted):
-        domain.setMetadata(kind, None, None, namespace, _scope(domain))
-    for number, (namespace, node) in enumerate(wanted.items()):
-        domain.setMetadata(kind, to_xml(node), f"meta{number}", namespace, _scope(domain))
-
-
-def _namespace(node: ET.Element) -> str:
-    match = re.match(r"\{(.*)\}", node.tag)
-    return match[1] if match else ""
 
 
 def _with_known_macs(inputs: Values, state: Values) -> list[Values]:

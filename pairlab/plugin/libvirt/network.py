@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from pairlab.errors import PluginError
 from pairlab.plugin.libvirt._failures import found, is_missing, name_taken
 from pairlab.plugin.libvirt._network_xml import (
     BRIDGE,
@@ -14,7 +15,7 @@ from pairlab.plugin.libvirt._network_xml import (
     network_xml,
     read_network,
 )
-from pairlab.plugin.libvirt._values import settle, to_xml
+from pairlab.plugin.libvirt._values import equivalent, settle, to_xml
 from pairlab.plugin.libvirt.client import Client
 from pairlab.plugin.resource import UNKNOWN, Context, Failure, Property, Resource, Values
 
@@ -98,7 +99,7 @@ class Served(Resource[Client]):
     @classmethod
     def differs(cls, name: str, old: Any, new: Any) -> bool:
         """Networks are compared by what they span, DNS hosts without regard to order."""
-        return bool(_meaning(name, old) != _meaning(name, new))
+        return not equivalent(cls.properties.get(name), _meaning(name, old), _meaning(name, new))
 
     def create(self, inputs: Values, context: Context) -> tuple[str, Values]:
         """See `Resource.create`."""
@@ -129,6 +130,11 @@ class Served(Resource[Client]):
     def update(self, resource_id: str, state: Values, inputs: Values, context: Context) -> Values:
         """Start it, and change its autostart and its DNS hosts."""
         with self.client.doing(f"updating network {inputs['name']!r}") as connection:
+            if not _same_but_hosts(state.get("dns") or {}, inputs.get("dns") or {}):
+                raise PluginError(
+                    f"of network {inputs['name']!r} only dns.hosts changes in place",
+                    hint="replace the network: `pulumi up --replace URN`",
+                )
             network = connection.networkLookupByUUIDString(resource_id)
             if not network.isActive():
                 network.create()
@@ -148,6 +154,11 @@ class Served(Resource[Client]):
     def _recorded(self, network: Any, recorded: Values) -> Values:
         now = {**read_network(network.XMLDesc(0)), "autostart": bool(network.autostart())}
         return settle(Served, recorded, now)
+
+
+def _same_but_hosts(old: Values, new: Values) -> bool:
+    rule = Served.properties["dns"]
+    return equivalent(rule, {**old, "hosts": None}, {**new, "hosts": None})
 
 
 def _bridge_of(network: Any) -> str:

@@ -5,22 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from side_packages import debian_package
 from side_worlds import FakeWorld, LibvirtWorld, SwarmWorld, World
 
 from pairlab.run import LocalRunner
 
 TEST_IMAGE = "plside-test:contract"
 APPLETS = ("sh", "sleep", "cat", "echo", "env", "pwd", "printf", "true", "false", "head")
-
-
-def debian_package(name: str, where: Path) -> Path:
-    """The files of a Debian package, unpacked but not installed."""
-    local = LocalRunner()
-    where.mkdir(parents=True, exist_ok=True)
-    local.run(["apt-get", "download", name], cwd=where, timeout_s=120)
-    package = next(where.glob(f"{name}_*.deb"))
-    local.run(["dpkg", "-x", str(package), str(where / "root")])
-    return where / "root"
 
 
 @pytest.fixture(scope="session")

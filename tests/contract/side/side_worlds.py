@@ -137,14 +137,17 @@ DOMAIN = """
 <os><type arch='x86_64' machine='pc'>hvm</type><bios useserial='yes' rebootTimeout='1000'/></os>
 <devices><serial type='pty'/><console type='pty'/></devices></domain>
 """
-METADATA = '<lab xmlns="urn:pairlab:lab" name="{lab}" tier="{tier}" index="{index}" image="{image}" address="10.213.251.1{index}"/>'
+METADATA = (
+    '<lab xmlns="urn:pairlab:lab" name="{lab}" tier="{tier}" index="{index}" image="{image}"'
+    ' address="10.214.251.1{index}"/>'
+)
 POOL = "<pool type='dir'><name>pairlab-{lab}</name><target><path>{path}</path></target></pool>"
 VOLUME = (
     "<volume><name>{name}</name><capacity>65536</capacity><target><format type='qcow2'/></target></volume>"
 )
 NETWORK = """
 <network><name>pairlab-{lab}</name><bridge name='{bridge}'/>
-<ip address='10.213.{subnet}.1' prefix='24'/></network>
+<ip address='10.214.{subnet}.1' prefix='24'/></network>
 """
 
 
@@ -158,7 +161,7 @@ class LibvirtWorld:
         self._foreign = load("libvirt")(context(FOREIGN, tmp_path))
         self.connection = libvirt.open("qemu:///system")
         self.clear_objects()
-        self._fill(FOREIGN, 252, [("0", "", 0)])
+        self._fill(FOREIGN, 252, [("vm-0", "", 0)])
         # Somebody's domain whose name looks like the lab's, but which carries no metadata.
         self.connection.defineXML(DOMAIN.format(lab=LAB, host="vm-9", metadata=""))
 
@@ -268,10 +271,7 @@ class SwarmWorld:
             for service in self.client.services.list(filters=mine):
                 service.remove()
             for container in self.client.containers.list(all=True, filters=mine):
-                try:
-                    container.remove(force=True, v=True)
-                except docker.errors.APIError as error:
-                    assert error.status_code in (404, 409), error
+                until(lambda container=container: _removed(lambda: container.remove(force=True, v=True)))
             for kind in (self.client.configs, self.client.secrets, self.client.volumes):
                 for each in kind.list(filters=mine):
                     until(lambda each=each: _removed(each.remove))

@@ -11,7 +11,7 @@ from pairlab.run import Completed
 Answer = str | int | Callable[[tuple[str, ...]], "str | int"]
 
 
-class FakeRunner:
+class AnsweringRunner:
     """Answers by the longest known beginning of a command: text (exit 0), or an exit status.
 
     Args:
@@ -38,7 +38,7 @@ class FakeRunner:
         line = " ".join(argv)
         known = [start for start in self.answers if line.startswith(start)]
         if not known:
-            raise CommandError(f"{argv[0]} is not installed", hint="install it")
+            raise CommandError(f"{argv[0]} is not installed", hint="run `invoke lab.setup`")
         answer = self.answers[max(known, key=len)]
         given = answer(tuple(argv)) if callable(answer) else answer
         code, text = (given, "") if isinstance(given, int) else (0, given)

@@ -77,8 +77,8 @@ def _pid_with_socket(inode: str, proc: Path) -> int | None:
 
 def _open_files(folder: Path) -> Iterator[str]:
     try:
-        for link in os.scandir(folder):
-            yield os.readlink(link.path)
+        for name in os.listdir(folder):
+            yield os.readlink(folder / name)
     except OSError:
         return  # it ended meanwhile, or belongs to somebody else
 

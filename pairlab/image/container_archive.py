@@ -1,0 +1,101 @@
+"""The container form of an image: a shared base layer and one of its own, in Docker's archive format.
+
+Source: Docker Image Specification v1.2, "Combined Image JSON + Filesystem Changeset Format".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pairlab.image.rootfs import EPOCH
+
+CREATED = "2023-11-14T22:13:20Z"
+"""EPOCH in the format's words: an image's time stamp says nothing here, its version does."""
+
+
+def write_own_layer(root: Path, base: Path, target: Path, extra: Mapping[str, str]) -> None:
+    """Write what a root file system has beyond its base, with whiteouts for what it lacks.
+
+    Args:
+        root: Tar file of the whole root file system.
+        base: Tar file of the base.
+        target: Layer to write.
+        extra: Path -> text of files to add.
+    """
+    with tarfile.open(base) as tar:
+        before = {entry.name: _identity(entry) for entry in tar}
+    with tarfile.open(root) as tar, tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as layer:
+        seen: set[str] = set()
+        for entry in tar:
+            seen.add(entry.name)
+            if entry.isdev() or before.get(entry.name) == _identity(entry):
+                continue
+            layer.addfile(entry, tar.extractfile(entry) if entry.isreg() else None)
+        gone = before.keys() - seen
+        for name in sorted(gone):
+            parent, _, leaf = name.rpartition("/")
+            if parent not in gone:
+                layer.addfile(_entry(f"{parent}/.wh.{leaf}", 0))
+        for path, text in sorted(extra.items()):
+            layer.addfile(_entry("." + path, len(text.encode())), io.BytesIO(text.encode()))
+
+
+def _identity(entry: tarfile.TarInfo) -> tuple[Any, ...]:
+    size = entry.size if entry.isreg() else 0
+    # A directory's own time changes with its entries; those are told apart by themselves.
+    mtime = 0 if entry.isdir() else int(entry.mtime)
+    return (entry.type, size, entry.mode, entry.uid, entry.gid, entry.linkname, mtime)
+
+
+def _entry(name: str, size: int) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mtime, entry.mode = size, EPOCH, 0o644
+    return entry
+
+
+def write_archive(
+    target: Path, layers: list[Path], reference: str, config: Mapping[str, object], labels: Mapping[str, str]
+) -> None:
+    """Write an archive for `docker load`.
+
+    Args:
+        target: Archive to write.
+        layers: Tar files, lowest first.
+        reference: `name:tag` that the image gets.
+        config: Run-time configuration: Entrypoint, Cmd, User, ExposedPorts …
+        labels: The image's labels.
+    """
+    digests = [file_digest(layer) for layer in layers]
+    document = {
+        "architecture": "amd64",
+        "os": "linux",
+        "created": CREATED,
+        "config": {
+            **config,
+            "Labels": dict(labels),
+            "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin"],
+        },
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]},
+        "history": [{"created": CREATED, "created_by": "pairlab"} for _ in layers],
+    }
+    blob = json.dumps(document, sort_keys=True).encode()
+    name = f"{hashlib.sha256(blob).hexdigest()}.json"
+    manifest = [{"Config": name, "RepoTags": [reference], "Layers": [f"{d}/layer.tar" for d in digests]}]
+    with tarfile.open(target, "w") as tar:
+        for layer, digest in zip(layers, digests, strict=True):
+            tar.add(layer, arcname=f"{digest}/layer.tar")
+        for path, content in ((name, blob), ("manifest.json", json.dumps(manifest).encode())):
+            entry = _entry(path, len(content))
+            tar.addfile(entry, io.BytesIO(content))
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

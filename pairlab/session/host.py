@@ -1,0 +1,100 @@
+"""This host: what it has, setting it up, and undoing that."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pairlab.errors import LabError, UsageError
+from pairlab.host.facts import HostReport, LabNeeds, Row, examine
+from pairlab.host.setup import apply, plan, undo
+from pairlab.host.steps import Host, Step, this_host
+from pairlab.model import Settings, SideName, load_spec, placeholder_spec, state_dir
+from pairlab.session.workbench import Confirm, Workbench
+
+
+def doctor(bench: Workbench, lab: str = "dev") -> HostReport:
+    """Look at everything that a lab needs, and change nothing."""
+    spec = load_spec(lab)
+    settings = spec.settings if spec else Settings()
+    nowhere = placeholder_spec(lab, settings, lambda *_: [])
+    needs = LabNeeds(
+        ports=tuple(nowhere.port(side) for side in SideName),
+        subnet=nowhere.subnet,
+        bridge=nowhere.bridge,
+        up=spec is not None,
+    )
+    extra = {"Pulumi CLI": lambda: _cli_row(bench), "plugins": lambda: _plugins_row(settings)}
+    return examine(_host(bench, settings), needs, cache=bench.cache, kernel=_kernel(bench), extra=extra)
+
+
+def setup(bench: Workbench, settings: Settings, confirm: Confirm) -> bool:
+    """Bring this host into a state in which labs run, after asking.
+
+    Returns:
+        Whether anything had to be done.
+
+    Raises:
+        UsageError: The answer was no.
+        HostError: There are no rights to do it, or something does not come up.
+    """
+    host = _host(bench, settings)
+    steps = plan(host, [_cli_step(bench)])
+    if not steps:
+        return False
+    changes = "\n".join(f"  - {step.change}" for step in steps)
+    if not confirm(f"this host will be set up for labs:\n{changes}\ngo on?"):
+        raise UsageError("this host was not set up", hint="`invoke lab.doctor` shows what it lacks")
+    apply(host, steps, bench.progress, interactive=sys.stdin.isatty())
+    return True
+
+
+def undo_setup(bench: Workbench) -> list[str]:
+    """Stop what `setup` started; returns what was undone, a sentence each."""
+    return undo(_host(bench, Settings()), bench.progress, interactive=sys.stdin.isatty())
+
+
+def _host(bench: Workbench, settings: Settings) -> Host:
+    return this_host(settings, state_dir(), bench.runner)
+
+
+def _cli_step(bench: Workbench) -> Step:
+    from pairlab.engine.cli import find_cli, pulumi_cli
+
+    def get(progress: object) -> None:
+        pulumi_cli(bench.cache, bench.runner, progress=bench.progress, allow_install=True)
+
+    return Step(
+        name="Pulumi CLI",
+        change=f"get the Pulumi CLI into {bench.cache}; building it from source takes minutes",
+        done=lambda: find_cli(bench.cache, bench.runner) is not None,
+        apply=get,
+        admin=False,
+    )
+
+
+def _cli_row(bench: Workbench) -> Row:
+    from pairlab.engine.cli import pulumi_cli
+
+    try:
+        cli = pulumi_cli(bench.cache, bench.runner, progress=bench.progress, allow_install=False)
+    except LabError as error:
+        return Row("Pulumi CLI", False, error.message, error.hint)
+    return Row("Pulumi CLI", True, f"{cli.version}, from {cli.origin}: {cli.path}")
+
+
+def _plugins_row(settings: Settings) -> Row:
+    from pairlab.engine.plugins import choose_plugins
+
+    chosen = choose_plugins(settings.plugins)
+    return Row(
+        "plugins", True, ", ".join(f"{use.name} {use.version}: {use.origin}" for use in chosen.values())
+    )
+
+
+def _kernel(bench: Workbench) -> Path | None:
+    """A guest kernel to probe KVM with: that of the newest VM image."""
+    for record in bench.images.records():
+        if record.form == "vm":
+            return record.folder / "vmlinuz"
+    return None

@@ -1,0 +1,114 @@
+"""What every operation works with: where things are kept, and the layers below, made when first needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pairlab import side as sides
+from pairlab.errors import UsageError
+from pairlab.image.store import ImageStore
+from pairlab.model import (
+    PROJECT,
+    LabSpec,
+    Settings,
+    SideName,
+    check_lab_name,
+    lab_dir,
+    load_spec,
+    placeholder_spec,
+    state_dir,
+)
+from pairlab.run import LocalRunner, Runner
+from pairlab.session.keys import KEY, KNOWN_HOSTS
+from pairlab.session.settings import ROOT
+
+if TYPE_CHECKING:
+    from pairlab.engine.engine import Engine
+
+Progress = Callable[[str], None]
+Confirm = Callable[[str], bool]
+KINDS = {SideName.VM: "libvirt", SideName.CONTAINER: "swarm"}
+
+
+def cache_dir() -> Path:
+    """Where images, the Pulumi CLI and probes are kept: `PAIRLAB_CACHE`, else the XDG cache directory.
+
+    Source: XDG Base Directory Specification 0.8, `$XDG_CACHE_HOME`.
+    """
+    chosen = os.environ.get("PAIRLAB_CACHE")
+    if chosen:
+        return Path(chosen).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / PROJECT
+
+
+@dataclass
+class Workbench:
+    """The tools of one run.
+
+    Attributes:
+        progress: Told what happens, in short lines.
+        runner: Runs local commands.
+        cache: pairlab's cache directory.
+    """
+
+    progress: Progress
+    runner: Runner = field(default_factory=LocalRunner)
+    cache: Path = field(default_factory=cache_dir)
+
+    @cached_property
+    def images(self) -> ImageStore:
+        """The image cache."""
+        return ImageStore(self.cache / "images", self.runner)
+
+    def engine(self, settings: Settings) -> Engine:
+        """Pulumi, with the plugins that the settings choose."""
+        from pairlab.engine.cli import pulumi_cli
+        from pairlab.engine.engine import Engine
+        from pairlab.engine.plugins import choose_plugins
+        from pairlab.plugin.server import write_launchers
+
+        cli = pulumi_cli(self.cache, self.runner, progress=self.progress, allow_install=True)
+        launchers = write_launchers(state_dir() / "plugins")
+        plugins = choose_plugins(settings.plugins)
+        return Engine(cli.root, state_dir(), ROOT / "Pulumi.yaml", plugins, launchers)
+
+    def side(self, lab: str, name: SideName) -> sides.Side:
+        """One half of a lab; works also for a lab whose records are lost."""
+        settings = last_settings(lab)
+        nowhere = placeholder_spec(lab, settings, lambda *_: [])
+        context = sides.SideContext(
+            lab=lab,
+            settings=settings,
+            key=lab_dir(lab) / KEY,
+            known_hosts=lab_dir(lab) / KNOWN_HOSTS,
+            bridge=nowhere.bridge,
+            pool_path=nowhere.pool_path,
+            local=self.runner,
+        )
+        return sides.load(KINDS[name])(context)
+
+
+def last_settings(lab: str) -> Settings:
+    """The settings of a lab's last `up`; the defaults if there was none."""
+    spec = load_spec(lab)
+    return spec.settings if spec else Settings()
+
+
+def known_spec(lab: str) -> LabSpec:
+    """What a lab's last `up` declared.
+
+    Raises:
+        UsageError: It was never brought up here; the hint names the labs that were.
+    """
+    spec = load_spec(check_lab_name(lab))
+    if spec is None:
+        known = ", ".join(sorted(path.name for path in (state_dir() / "labs").glob("*"))) or "none"
+        raise UsageError(
+            f"there is no lab {lab!r} here", hint=f"labs: {known}; `invoke lab.up --lab {lab}` makes it"
+        )
+    return spec

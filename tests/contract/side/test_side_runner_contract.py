@@ -1,0 +1,129 @@
+"""What every Runner does: here, over real ssh, and in a real container."""
+
+import getpass
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from side_packages import debian_package
+from side_worlds import until
+
+from pairlab.errors import CommandError
+from pairlab.run import LocalRunner, Runner, SshRunner
+from pairlab.side._docker_exec import DockerExecRunner
+
+AWKWARD = ["two words", "", "it's", 'say "hi"', "$HOME", "`id`", "a;b", "*", "\\", "-n", "line\nbreak", "ü"]
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def ssh_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshRunner]:
+    """A private sshd on loopback that lets this user in by a key made for the test."""
+    where, port, local = tmp_path_factory.mktemp("ssh d"), _free_port(), LocalRunner()
+    daemon = debian_package("openssh-server", where / "package") / "usr" / "sbin" / "sshd"
+    for name in ("host", "user"):
+        local.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(where / name)])
+    known = where / "known_hosts"
+    known.write_text(f"[127.0.0.1]:{port} {(where / 'host.pub').read_text()}")
+    settings = {
+        "HostKey": f'"{where / "host"}"',
+        "AuthorizedKeysFile": f'"{where / "user.pub"}"',
+        "PidFile": f'"{where / "pid"}"',
+        "ListenAddress": "127.0.0.1",
+        "Port": str(port),
+        "StrictModes": "no",
+        "UsePAM": "no",
+    }
+    config = where / "sshd_config"
+    config.write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
+    separation = Path("/run/sshd")
+    made = os.geteuid() == 0 and not separation.exists()
+    if made:
+        separation.mkdir(mode=0o755)
+    local.run([str(daemon), "-f", str(config), "-E", str(where / "log")])
+    try:
+        until(lambda: (where / "pid").exists(), timeout_s=10)
+        yield SshRunner("127.0.0.1", getpass.getuser(), where / "user", known, port=port)
+    finally:
+        os.kill(int((where / "pid").read_text()), 15)
+        if made:
+            separation.rmdir()
+
+
+@pytest.fixture(scope="module")
+def exec_runner(busybox_image: str) -> Iterator[DockerExecRunner]:
+    local, name = LocalRunner(), "plside-exec"
+    local.run(["docker", "run", "--detach", "--init", "--name", name, busybox_image, "sleep", "3600"])
+    try:
+        yield DockerExecRunner("unix:///var/run/docker.sock", name, local)
+    finally:
+        local.run(["docker", "rm", "--force", name])
+
+
+@pytest.fixture(
+    params=[
+        "local",
+        pytest.param("ssh_runner", marks=pytest.mark.integration),
+        pytest.param("exec_runner", marks=pytest.mark.integration),
+    ]
+)
+def runner(request: pytest.FixtureRequest) -> Runner:
+    if request.param == "local":
+        return LocalRunner()
+    chosen: Runner = request.getfixturevalue(request.param)
+    return chosen
+
+
+def test_arguments_arrive_as_they_are(runner: Runner) -> None:
+    done = runner.run(["printf", "[%s]", *AWKWARD])
+    assert done.stdout == "".join(f"[{word}]" for word in AWKWARD)
+
+
+def test_input_streams_and_status(runner: Runner) -> None:
+    done = runner.run(["sh", "-c", "cat; echo oops >&2; exit 3"], check=False, input_text="given\n")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "given\n", "oops\n")
+
+
+def test_no_input_is_an_empty_one(runner: Runner) -> None:
+    assert runner.run(["cat"], timeout_s=20).stdout == ""
+
+
+def test_environment_and_directory_hold_where_it_runs(runner: Runner) -> None:
+    done = runner.run(["sh", "-c", 'echo "$WORD"; pwd'], env={"WORD": "a 'b' $c"}, cwd=Path("/bin"))
+    assert done.stdout.splitlines()[0] == "a 'b' $c"
+    assert done.stdout.splitlines()[1] in ("/bin", "/usr/bin")
+
+
+def test_lines_come_one_by_one_both_streams_together(runner: Runner) -> None:
+    lines: list[str] = []
+    done = runner.run(["sh", "-c", "echo one; echo two >&2; echo three"], on_line=lines.append)
+    assert sorted(lines) == ["one", "three", "two"]
+    assert sorted(done.stdout.split()) == ["one", "three", "two"]
+
+
+def test_a_failure_is_an_error_with_its_last_words(runner: Runner) -> None:
+    with pytest.raises(CommandError) as failed:
+        runner.run(["sh", "-c", "echo because >&2; exit 4"])
+    assert "because" in failed.value.details
+
+
+def test_a_time_out_is_an_error(runner: Runner) -> None:
+    with pytest.raises(CommandError, match="did not end within 1 s"):
+        runner.run(["sleep", "30"], timeout_s=1)
+
+
+@pytest.mark.integration
+def test_a_host_key_that_is_not_the_pinned_one_is_refused(ssh_runner: SshRunner, tmp_path: Path) -> None:
+    other = tmp_path / "known_hosts"
+    LocalRunner().run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "k")])
+    other.write_text(f"[127.0.0.1]:{ssh_runner.port} {(tmp_path / 'k.pub').read_text()}")
+    stranger = SshRunner("127.0.0.1", ssh_runner.user, ssh_runner.key, other, port=ssh_runner.port)
+    with pytest.raises(CommandError) as refused:
+        stranger.run(["true"])
+    assert "verification failed" in refused.value.details

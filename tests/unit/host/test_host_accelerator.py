@@ -1,0 +1,130 @@
+"""The choice between KVM and emulation, and the guest that the probe boots."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+from answering_runner import AnsweringRunner
+
+from pairlab.errors import HostError
+from pairlab.host import accelerator as module
+from pairlab.host.accelerator import NOT_PROBED, accelerator
+from pairlab.host.tiny_guest import READY_LINE, initramfs
+from pairlab.model import Accelerator
+
+VERSION = "qemu-system-x86_64 --version"
+BOOT = "qemu-system-x86_64 -accel kvm"
+
+
+@pytest.fixture(autouse=True)
+def _x86(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Path:
+    path = tmp_path / "vmlinuz"
+    path.write_bytes(b"kernel")
+    return path
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Path:
+    path = tmp_path / "kvm"
+    path.touch()
+    return path
+
+
+def works() -> AnsweringRunner:
+    return AnsweringRunner({VERSION: "QEMU emulator version 7.2\n", BOOT: f"[ 0.1] init\n{READY_LINE}\n"})
+
+
+def test_kvm_is_taken_where_a_guest_really_ran(tmp_path: Path, kernel: Path, device: Path) -> None:
+    found = accelerator(tmp_path, works(), "auto", kernel=kernel, device=device)
+    assert found == (Accelerator.KVM, "a guest kernel was booted under KVM")
+
+
+def test_the_answer_is_remembered_until_qemu_changes(tmp_path: Path, kernel: Path, device: Path) -> None:
+    runner = works()
+    for _ in range(2):
+        accelerator(tmp_path, runner, "auto", kernel=kernel, device=device)
+    assert sum(line.startswith(BOOT) for line in runner.lines()) == 1
+    runner.answers[VERSION] = "QEMU emulator version 8\n"
+    accelerator(tmp_path, runner, "auto", kernel=kernel, device=device)
+    assert sum(line.startswith(BOOT) for line in runner.lines()) == 2
+
+
+@pytest.mark.parametrize("damage", ["", "{", '{"key": 1}', "[]"])
+def test_a_damaged_memory_is_made_again(tmp_path: Path, kernel: Path, device: Path, damage: str) -> None:
+    (tmp_path / "accelerator.json").write_text(damage)
+    assert accelerator(tmp_path, works(), "auto", kernel=kernel, device=device)[0] is Accelerator.KVM
+
+
+def test_a_kvm_that_opens_but_runs_no_guest_is_not_taken(tmp_path: Path, kernel: Path, device: Path) -> None:
+    runner = AnsweringRunner({VERSION: "QEMU 7\n", BOOT: "Probing EDD... ok\n"})
+    found, reason = accelerator(tmp_path, runner, "auto", kernel=kernel, device=device)
+    assert found is Accelerator.TCG
+    assert "Probing EDD" in reason
+
+
+def test_qemus_own_complaint_is_the_reason(tmp_path: Path, kernel: Path, device: Path) -> None:
+    said = "qemu-system-x86_64: error: failed to set MSR 0x10a\nqemu-system-x86_64: Assertion failed\n"
+    runner = AnsweringRunner({VERSION: "QEMU 7\n", BOOT: said})
+    assert "failed to set MSR 0x10a" in accelerator(tmp_path, runner, "auto", kernel=kernel, device=device)[1]
+
+
+def test_kvm_that_was_asked_for_and_fails_is_an_error(tmp_path: Path, kernel: Path) -> None:
+    with pytest.raises(HostError, match="this machine has no") as caught:
+        accelerator(tmp_path, works(), "kvm", kernel=kernel, device=tmp_path / "none")
+    assert "tcg" in caught.value.hint
+
+
+def test_without_a_kernel_nothing_is_claimed(tmp_path: Path, device: Path) -> None:
+    runner = AnsweringRunner()
+    assert accelerator(tmp_path, runner, "auto", kernel=None, device=device) == (Accelerator.TCG, NOT_PROBED)
+    assert runner.asked == []
+
+
+def test_the_setting_tcg_probes_nothing(tmp_path: Path, kernel: Path, device: Path) -> None:
+    runner = AnsweringRunner()
+    assert accelerator(tmp_path, runner, "tcg", kernel=kernel, device=device)[0] is Accelerator.TCG
+    assert runner.asked == []
+
+
+def test_another_architecture_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    with pytest.raises(HostError, match="aarch64 machines are not supported"):
+        accelerator(tmp_path, AnsweringRunner(), "auto", kernel=None)
+
+
+def test_the_probes_time_box_is_in_the_reason(tmp_path: Path, kernel: Path, device: Path) -> None:
+    runner = AnsweringRunner({VERSION: "QEMU 7\n", BOOT: 124})
+    assert "124" in accelerator(tmp_path, runner, "auto", kernel=kernel, device=device)[1]
+    assert module.PROBE_TIMEOUT_S <= 10
+
+
+def test_the_initramfs_holds_an_executable_that_begins_inside_itself() -> None:
+    archive = initramfs()
+    start = archive.index(b"\x7fELF")
+    entry, header_at = struct.unpack_from("<QQ", archive, start + 24)
+    kind, flags, offset, address, _, size, _, _ = struct.unpack_from("<IIQQQQQQ", archive, start + header_at)
+    assert (kind, flags, offset) == (1, 5, 0)
+    assert address <= entry < address + size
+    # lea rsi, [rip + n]: what it prints is the line.
+    code = start + entry - address
+    displacement = struct.unpack_from("<i", archive, code + 13)[0]
+    line = archive[code + 17 + displacement :]
+    assert line.startswith(f"\n{READY_LINE}\n".encode())
+    assert archive.endswith(b"TRAILER!!!\0\0\0\0")
+    assert len(archive) % 4 == 0
+
+
+def test_a_probe_is_told_beforehand_and_only_when_there_is_one(
+    tmp_path: Path, kernel: Path, device: Path
+) -> None:
+    told: list[str] = []
+    for _ in range(2):
+        accelerator(tmp_path, works(), "auto", kernel=kernel, device=device, progress=told.append)
+    assert told == ["booting a guest kernel to see whether KVM works"]

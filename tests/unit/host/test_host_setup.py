@@ -1,0 +1,300 @@
+"""Setting a host up and back: what is planned, what is run, what is remembered, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from answering_runner import AnsweringRunner
+
+from pairlab.errors import CommandError, HostError
+from pairlab.host import daemons, packages, rights, setup
+from pairlab.host.orchestrator import swarm_step
+from pairlab.host.steps import Host, Ledger, Step, SudoRunner, with_new_groups
+from pairlab.model import Settings
+
+DOCKER = "docker -H unix:///var/run/docker.sock"
+VIRSH = "virsh -c qemu:///system"
+STATUS = "start-stop-daemon --status --pidfile /run/virtlogd.pid"
+
+
+def a_host(tmp_path: Path, runner: AnsweringRunner, *, account: str = "", systemd: bool = False) -> Host:
+    admin = SudoRunner(runner) if account else runner
+    return Host(runner, admin, tmp_path / "state", Settings(), account, systemd)
+
+
+def swarm_info(state: str = "active", manager: bool = True, node: str = "n1") -> str:
+    return json.dumps({"LocalNodeState": state, "ControlAvailable": manager, "NodeID": node, "Nodes": 1})
+
+
+def ready(**more: Any) -> AnsweringRunner:
+    """A host on which all is in place."""
+    return AnsweringRunner(
+        {
+            "dpkg-query": lambda argv: "".join(f"{name} ii \n" for name in argv[4:]),
+            f"{DOCKER} version": "28.0\n",
+            f"{DOCKER} info": swarm_info(),
+            f"{DOCKER} ps": "\n",
+            f"{DOCKER} service ls": "\n",
+            f"{VIRSH} uri": "qemu:///system\n",
+            f"{VIRSH} list": "\n",
+            STATUS: "",
+            **more,
+        }
+    )
+
+
+@pytest.fixture(autouse=True)
+def _host_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not asked through a Runner: this machine's KVM device, tools, and binding."""
+    device = rights.KVM_DEVICE.with_name("no-kvm-here")
+    monkeypatch.setattr(rights.kvm_device_step, "__kwdefaults__", {"device": device})
+    monkeypatch.setattr(packages, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(packages, "binding_version", packages.locked_binding_version)
+    monkeypatch.setattr(daemons, "POLL_S", 0.001)
+    monkeypatch.setattr(daemons, "ANSWER_TIMEOUT_S", 0.05)
+
+
+def test_a_host_in_place_needs_nothing_and_is_not_changed(tmp_path: Path) -> None:
+    runner = ready()
+    assert setup.plan(a_host(tmp_path, runner)) == []
+    assert not any("apt-get" in line or "--start" in line or "init" in line for line in runner.lines())
+    assert not (tmp_path / "state").exists()
+
+
+def test_a_bare_host_needs_all_in_order_and_says_what_it_changes(tmp_path: Path) -> None:
+    plan = setup.plan(a_host(tmp_path, AnsweringRunner({"dpkg-query": 1, STATUS: 3})))
+    names = [step.name for step in plan]
+    assert names == [n for n in ("Debian packages", "dockerd", "virtlogd", "libvirtd", "Swarm") if n in names]
+    assert {"Debian packages", "dockerd", "virtlogd", "libvirtd", "Swarm"} <= set(names)
+    assert "qemu-system-x86" in plan[0].change
+    assert all(step.change for step in plan)
+
+
+def test_only_missing_packages_are_installed_without_a_question(tmp_path: Path) -> None:
+    def status(argv: tuple[str, ...]) -> str:
+        return "".join(f"{name} {'un' if name == 'cpio' else 'ii'} \n" for name in argv[4:])
+
+    runner = ready(**{"dpkg-query": status, "env DEBIAN": "", "apt-get": ""})
+    (step,) = setup.plan(a_host(tmp_path, runner))
+    setup.apply(a_host(tmp_path, runner), [step], lambda _: None, interactive=False)
+    install = runner.lines()[-1]
+    assert install.endswith("install --no-install-recommends cpio")
+    assert "-y" in install.split()
+
+
+def test_another_edition_of_docker_is_not_replaced(tmp_path: Path) -> None:
+    def status(argv: tuple[str, ...]) -> str:
+        return "".join(f"{name} ii \n" for name in argv[4:] if name != "docker.io")
+
+    assert setup.plan(a_host(tmp_path, ready(**{"dpkg-query": status}))) == []
+
+
+def test_a_host_without_apt_is_told_what_it_lacks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "which", lambda name: None)
+    runner = ready()
+    (step,) = setup.plan(a_host(tmp_path, runner))
+    with pytest.raises(HostError, match=r"not a Debian system.*mmdebstrap"):
+        step.apply(lambda _: None)
+
+
+def test_daemons_of_another_machine_are_left_alone(tmp_path: Path) -> None:
+    runner = ready()
+    settings = Settings(docker_host="ssh://u@far", libvirt_uri="qemu+ssh://far/system")
+    host = Host(runner, runner, tmp_path, settings, "", False)
+    assert setup.plan(host) == []
+    assert not any(line.startswith(("docker", "virsh")) for line in runner.lines())
+
+
+def starting(runner: AnsweringRunner, name: str, command: str, answer: str) -> None:
+    """The daemon answers once it was started."""
+    up: list[bool] = []
+    runner.answers[command] = lambda _: answer if up else 1
+
+    def start(_: tuple[str, ...]) -> str:
+        up.append(True)
+        return ""
+
+    runner.answers[name] = start
+
+
+def test_without_systemd_a_daemon_is_started_by_hand_and_stopped_again(tmp_path: Path) -> None:
+    runner = ready(**{"start-stop-daemon --stop": ""})
+    starting(runner, "start-stop-daemon --start", f"{DOCKER} version", "28.0")
+    host = a_host(tmp_path, runner)
+    plan = setup.plan(host)
+    assert [step.name for step in plan] == ["dockerd"]
+    setup.apply(host, plan, lambda _: None, interactive=False)
+    started = next(line for line in runner.lines() if "--start" in line)
+    assert f"--output {tmp_path}/state/dockerd.log" in started
+    assert "--pidfile /run/docker.pid" in started
+    assert setup.undo(host, lambda _: None, interactive=False) == ["stopped dockerd"]
+    assert "--exec /usr/sbin/dockerd" in runner.lines()[-1]
+    assert setup.undo(host, lambda _: None, interactive=False) == []
+
+
+def test_with_systemd_its_units_are_started_and_stopped(tmp_path: Path) -> None:
+    runner = ready(**{"systemctl stop": ""})
+    starting(runner, "systemctl start", f"{VIRSH} uri", "qemu:///system")
+    host = a_host(tmp_path, runner, systemd=True)
+    plan = setup.plan(host)
+    setup.apply(host, plan, lambda _: None, interactive=False)
+    assert "systemctl start libvirtd.socket libvirtd.service" in runner.lines()
+    setup.undo(host, lambda _: None, interactive=False)
+    assert runner.lines()[-1] == "systemctl stop libvirtd.socket libvirtd.service"
+
+
+def test_a_daemon_that_its_package_started_is_ours_to_stop(tmp_path: Path) -> None:
+    runner = ready(**{f"{DOCKER} version": 1, "start-stop-daemon --stop": ""})
+    host = a_host(tmp_path, runner)
+    plan = setup.plan(host)
+    runner.answers[f"{DOCKER} version"] = "28.0"
+    setup.apply(host, plan, lambda _: None, interactive=False)
+    assert not any("--start" in line for line in runner.lines())
+    assert setup.undo(host, lambda _: None, interactive=False) == ["stopped dockerd"]
+
+
+def test_a_daemon_that_does_not_answer_is_told_with_its_log(tmp_path: Path) -> None:
+    def start(_: tuple[str, ...]) -> str:
+        (tmp_path / "state" / "dockerd.log").write_text("failed to mount overlay: no such device\n")
+        return ""
+
+    runner = ready(**{f"{DOCKER} version": 1, "start-stop-daemon --start": start})
+    host = a_host(tmp_path, runner)
+    with pytest.raises(HostError, match="dockerd was started but does not answer") as caught:
+        setup.apply(host, setup.plan(host), lambda _: None, interactive=False)
+    assert "failed to mount overlay" in caught.value.details
+
+
+@pytest.mark.parametrize(
+    ("running", "told"),
+    [({f"{DOCKER} ps": "db\n"}, "containers: db"), ({f"{VIRSH} list": "vm1\n"}, "VMs: vm1")],
+)
+def test_nothing_is_stopped_under_what_still_runs(tmp_path: Path, running: dict[str, str], told: str) -> None:
+    runner = ready(**running)
+    host = a_host(tmp_path, runner)
+    host.ledger.record("dockerd", {"units": []})
+    host.ledger.record("libvirtd", {"units": []})
+    with pytest.raises(HostError, match=told):
+        setup.undo(host, lambda _: None, interactive=False)
+    assert not any("--stop" in line for line in runner.lines())
+    assert set(host.ledger.entries()) == {"dockerd", "libvirtd"}
+
+
+def test_a_swarm_is_initialised_on_loopback_and_left_only_if_it_is_the_same(tmp_path: Path) -> None:
+    state = [swarm_info("inactive", False, "")]
+
+    def init(_: tuple[str, ...]) -> str:
+        state[0] = swarm_info(node="ours")
+        return ""
+
+    runner = ready(
+        **{f"{DOCKER} info": lambda _: state[0], f"{DOCKER} swarm init": init, f"{DOCKER} swarm leave": ""}
+    )
+    host = a_host(tmp_path, runner)
+    setup.apply(host, setup.plan(host), lambda _: None, interactive=False)
+    line = next(line for line in runner.lines() if "swarm init" in line)
+    assert line.count("127.0.0.1") == 3
+    ledger = host.ledger.entries()
+    state[0] = swarm_info(node="somebody's")
+    setup.undo(host, lambda _: None, interactive=False)
+    assert not any("leave" in line for line in runner.lines())
+    Ledger(tmp_path / "state" / "host.json").record("swarm", ledger["swarm"])
+    state[0] = swarm_info(node="ours")
+    runner.answers[f"{DOCKER} service ls"] = "shop\n"
+    with pytest.raises(HostError, match="services remain in the Swarm: shop"):
+        setup.undo(host, lambda _: None, interactive=False)
+    runner.answers[f"{DOCKER} service ls"] = "\n"
+    setup.undo(host, lambda _: None, interactive=False)
+    assert runner.lines()[-1] == f"{DOCKER} swarm leave --force"
+
+
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [("active", "worker in somebody's Swarm"), ("pending", "Swarm is pending"), ("locked", "locked")],
+)
+def test_somebody_elses_swarm_is_never_touched(tmp_path: Path, state: str, told: str) -> None:
+    runner = ready(**{f"{DOCKER} info": swarm_info(state, manager=False)})
+    host = a_host(tmp_path, runner)
+    step = swarm_step(host)
+    assert not step.done()
+    with pytest.raises(HostError, match=told):
+        step.apply(lambda _: None)
+    assert not any("swarm init" in line or "leave" in line for line in runner.lines())
+    assert host.ledger.entries() == {}
+
+
+def test_the_kvm_device_is_opened_to_its_group_and_given_back(tmp_path: Path) -> None:
+    device = tmp_path / "kvm"
+    device.touch(mode=0o600)
+    runner = ready(chgrp="", chmod="")
+    host = a_host(tmp_path, runner)
+    step = rights.kvm_device_step(host, device=device)
+    assert not step.done()
+    step.apply(lambda _: None)
+    assert runner.lines() == [f"chgrp kvm {device}", f"chmod 660 {device}"]
+    rights.restore_kvm_device(host, host.ledger.entries()["kvm"], device=device)
+    assert runner.lines()[2:] == [f"chmod 600 {device}", f"chgrp {device.stat().st_gid} {device}"]
+
+
+def test_a_kvm_device_that_all_may_open_is_left(tmp_path: Path) -> None:
+    device = tmp_path / "kvm"
+    device.touch()
+    device.chmod(0o666)
+    assert rights.kvm_device_step(a_host(tmp_path, ready()), device=device).done()
+
+
+def admin_step() -> Step:
+    return Step("x", "change x", done=lambda: False, apply=lambda _: None)
+
+
+def test_neither_root_nor_sudo_is_said_before_anything_is_done(tmp_path: Path) -> None:
+    host = a_host(tmp_path, AnsweringRunner(), account="ada")
+    with pytest.raises(HostError, match="ada is not root, and sudo is not installed"):
+        setup.apply(host, [admin_step()], lambda _: None, interactive=True)
+
+
+def test_sudo_asks_only_on_a_terminal(tmp_path: Path) -> None:
+    runner = AnsweringRunner({"sudo -n true": 1, "sudo -v": 0})
+    host = a_host(tmp_path, runner, account="ada")
+    with pytest.raises(HostError, match="does not let it become root"):
+        setup.apply(host, [admin_step()], lambda _: None, interactive=False)
+    setup.apply(host, [admin_step()], lambda _: None, interactive=True)
+    assert runner.lines()[-1] == "sudo -v"
+
+
+def test_steps_without_rights_need_none(tmp_path: Path) -> None:
+    runner = AnsweringRunner()
+    told: list[str] = []
+    step = Step("x", "change x", done=lambda: False, apply=lambda progress: progress("did x"), admin=False)
+    setup.apply(a_host(tmp_path, runner, account="ada"), [step], told.append, interactive=False)
+    assert told == ["did x"]
+    assert runner.asked == []
+
+
+def test_sudo_gets_variables_as_words() -> None:
+    runner = AnsweringRunner({"sudo": ""})
+    SudoRunner(runner).run(["apt-get", "update"], env={"A": "b"})
+    assert runner.lines() == ["sudo -n -- env A=b apt-get update"]
+
+
+def test_a_failed_command_is_not_recorded_as_installed(tmp_path: Path) -> None:
+    runner = ready(**{"dpkg-query": 1, "apt-get": 100})
+    host = a_host(tmp_path, runner)
+    with pytest.raises(CommandError, match="100"):
+        setup.apply(host, setup.plan(host), lambda _: None, interactive=False)
+    assert host.ledger.entries() == {}
+
+
+def test_a_damaged_ledger_is_said(tmp_path: Path) -> None:
+    (tmp_path / "host.json").write_text("{")
+    with pytest.raises(HostError, match="is damaged"):
+        Ledger(tmp_path / "host.json").entries()
+
+
+def test_new_groups_come_with_the_same_path_and_arguments() -> None:
+    line = with_new_groups(["invoke", "lab.up", "--lab", "a b"])
+    assert line[:3] == ["sudo", "-n", "--preserve-env"]
+    assert line[-4:] == ["invoke", "lab.up", "--lab", "a b"]

@@ -1,0 +1,139 @@
+"""The client without a daemon: lazy, opened again, errors in words."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import libvirt
+import pytest
+
+from pairlab.errors import PluginError
+from pairlab.plugin.libvirt._failures import connect_failure, operation_failure
+from pairlab.plugin.libvirt._source import open_source
+from pairlab.plugin.libvirt.client import Client, connect, dialled, open_connection
+
+
+class Line:
+    def __init__(self) -> None:
+        self.alive = True
+
+    def getLibVersion(self) -> int:  # noqa: N802
+        if not self.alive:
+            raise libvirt.libvirtError("client socket is closed")
+        return 1
+
+
+def failure(code: int, words: str) -> Any:
+    libvirt.virResetLastError()  # else the message is that of the thread's last error
+    error = libvirt.libvirtError(words)
+    error.err = (code, 0, words, 2, "", "", "", 0, 0)
+    return error
+
+
+def test_nothing_is_opened_before_it_is_needed_and_once_then() -> None:
+    opened: list[str] = []
+    client = Client("qemu:///x", lambda uri: opened.append(uri) or Line())
+    assert opened == []
+    assert client.connection() is client.connection()
+    assert opened == ["qemu:///x"]
+
+
+def test_a_restarted_daemon_is_connected_anew() -> None:
+    client = Client("qemu:///x", lambda _uri: Line())
+    first = client.connection()
+    first.alive = False
+    assert client.connection() is not first
+
+
+def test_the_address_comes_from_the_settings() -> None:
+    assert connect({}).uri == "qemu:///system"
+    assert connect({"uri": "qemu+ssh://a@b/system"}).uri == "qemu+ssh://a@b/system"
+
+
+@pytest.mark.parametrize(
+    ("uri", "address"),
+    [
+        ("qemu:///system", "qemu:///system"),
+        ("qemu+ssh://a@h/system?keyfile=/k", "qemu+ssh://a@h/system?keyfile=/k"),
+        (
+            "qemu+ssh://a@h:2/system?keyfile=/k&known_hosts=/a b",
+            "qemu+libssh://a@h:2/system?known_hosts_verify=normal&sshauth=privkey&keyfile=/k&known_hosts=/a%20b",
+        ),
+        (
+            "qemu+ssh://h/system?known_hosts=/h&known_hosts_verify=auto",
+            "qemu+libssh://h/system?known_hosts_verify=auto&known_hosts=/h",
+        ),
+    ],
+)
+def test_a_pinned_host_key_takes_the_transport_that_heeds_it(uri: str, address: str) -> None:
+    assert dialled(uri) == address
+
+
+def test_no_daemon_is_told_with_the_next_step() -> None:
+    with pytest.raises(PluginError, match="does not answer at qemu\\+unix") as told:
+        open_connection("qemu+unix:///system?socket=/nonexistent/socket")
+    assert "invoke lab.setup" in told.value.hint
+
+
+def test_without_libvirt_python_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "libvirt", None)
+    with pytest.raises(PluginError, match="libvirt-python is not installed") as told:
+        open_connection("qemu:///system")
+    assert "invoke lab.setup" in told.value.hint
+
+
+def test_resources_are_imported_without_libvirt_python() -> None:
+    program = (
+        "import sys; sys.modules['libvirt'] = None\n"
+        "from pairlab.plugin.server import find_resources\n"
+        "print(len(find_resources('libvirt')))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "5", done.stderr
+
+
+@pytest.mark.parametrize(
+    ("uri", "words", "hint"),
+    [
+        ("qemu:///system", "Failed to connect socket: Permission denied", "group `libvirt`"),
+        ("qemu:///system", "Failed to connect socket: No such file or directory", "invoke lab.setup"),
+        ("qemu+ssh://h/system", "Host key verification failed", "known_hosts"),
+    ],
+)
+def test_connect_failures_name_their_remedy(uri: str, words: str, hint: str) -> None:
+    told = connect_failure(failure(libvirt.VIR_ERR_SYSTEM_ERROR, words), uri)
+    assert hint in told.hint
+    assert words in told.message
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "hint"),
+    [
+        (libvirt.VIR_ERR_ACCESS_DENIED, "access denied", "group `libvirt`"),
+        (libvirt.VIR_ERR_XML_ERROR, "bad value", "correct that property"),
+        (libvirt.VIR_ERR_CONFIG_UNSUPPORTED, "no emulator with domaintype=kvm", "`type` to `qemu`"),
+        (libvirt.VIR_ERR_INTERNAL_ERROR, "Network is already in use by interface virbr0", "subnet"),
+        (libvirt.VIR_ERR_SYSTEM_ERROR, "cannot write: No space left on device", "free some space"),
+        (libvirt.VIR_ERR_INTERNAL_ERROR, "something else", "libvirt's log"),
+    ],
+)
+def test_refusals_name_the_deed_the_cause_and_the_next_step(code: int, words: str, hint: str) -> None:
+    told = operation_failure(failure(code, words), "starting domain 'x'", "qemu:///system")
+    assert told.message == f"starting domain 'x' failed: {words}"
+    assert hint in told.hint
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("/nonexistent", "cannot be read: No such file"),
+        ("/", "not|Is a directory"),
+        ("ftp://h/x", "unknown scheme"),
+        ("http://127.0.0.1:9/x", "cannot be fetched"),
+    ],
+)
+def test_sources_that_cannot_be_opened(source: str, words: str) -> None:
+    with pytest.raises(PluginError, match=words), open_source(source):
+        pass

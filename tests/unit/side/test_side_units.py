@@ -1,0 +1,294 @@
+"""The sides' logic that needs no daemon."""
+
+import dataclasses
+import gc
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pairlab.errors import HostError, SideError, UsageError
+from pairlab.model import Instance, Settings, SideName
+from pairlab.run import Completed
+from pairlab.side import SideContext, _process, kinds, load, pick
+from pairlab.side._console import NO_DATA_YET, ConsoleWatcher
+from pairlab.side._docker_exec import DockerExecRunner
+from pairlab.side._libvirt_objects import VOLUME
+from pairlab.side.libvirt import _ssh_host
+from pairlab.side.swarm import _current_tasks
+
+
+def context(**settings: Any) -> SideContext:
+    return SideContext("dev", Settings(**settings), Path("/k"), Path("/h"), "pl-0", "/nowhere/pool")
+
+
+def test_each_public_module_is_a_kind() -> None:
+    folder = Path(_process.__file__).parent
+    files = {path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")}
+    assert set(kinds()) == files
+    for kind in kinds():
+        side = load(kind)(context())
+        assert side.kind == kind
+        assert side.name in SideName
+        side.close()
+
+
+def test_an_unknown_kind_lists_the_known() -> None:
+    with pytest.raises(UsageError, match="'podman'") as refused:
+        load("podman")
+    assert "libvirt, swarm" in refused.value.hint
+    with pytest.raises(UsageError):
+        load("_process")
+
+
+def test_pick_names_those_there_are() -> None:
+    there = [Instance(SideName.VM, 0, "running"), Instance(SideName.VM, 0, "running", tier="redis")]
+    assert pick(there, SideName.VM, "redis", 0) is there[1]
+    with pytest.raises(SideError, match="vm/1") as refused:
+        pick(there, SideName.VM, "", 1)
+    assert refused.value.hint == "there are: vm/0, vm/redis/0"
+
+
+# -- daemons that are away -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("libvirt", {"libvirt_uri": "qemu+unix:///system?socket=/nowhere/libvirt-sock"}),
+        ("swarm", {"docker_host": "unix:///nowhere/docker.sock"}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda s: s.instances(),
+        lambda s: s.leftovers(),
+        lambda s: s.sweep(progress=print),
+        lambda s: s.runner(0),
+    ],
+    ids=["instances", "leftovers", "sweep", "runner"],
+)
+def test_a_daemon_that_is_away_is_told_with_its_remedy(
+    kind: str, settings: dict[str, str], call: Callable[[Any], Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(HostError, match=r"does not answer at .*/nowhere/") as away:
+        call(load(kind)(context(**settings)))
+    assert "No such file" in away.value.message
+    assert "invoke lab.setup" in away.value.hint
+    assert capfd.readouterr() == ("", "")
+    del away
+    gc.collect()  # docker-py leaves a socket that could not connect to the garbage collector: warn here
+
+
+# -- libvirt -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("uri", "host"),
+    [
+        ("qemu:///system", ""),
+        ("qemu+unix:///system?socket=/x", ""),
+        ("qemu+ssh://me@far:2222/system", "me@far:2222"),
+        ("qemu+ssh://far/system", "far"),
+    ],
+)
+def test_ssh_goes_through_libvirts_machine(uri: str, host: str) -> None:
+    assert _ssh_host(uri) == host
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("web-base-0123456789ab.qcow2", True),
+        ("web-kernel-0123456789ab.img", True),
+        ("vm-redis-0-0123456789ab-seed.img", True),
+        ("vm-0-0123456789ab.qcow2", True),
+        ("notes.txt", False),
+        ("debian.qcow2", False),
+        ("vm-0-0123456789ab.qcow2.bak", False),
+    ],
+)
+def test_volumes_are_known_by_their_names(name: str, ours: bool) -> None:
+    assert bool(VOLUME.fullmatch(name)) is ours
+
+
+# -- the console watcher -------------------------------------------------------------------------
+
+
+class FakeStream:
+    def __init__(self, chunks: list[bytes]) -> None:
+        self.chunks = chunks
+        self.aborted = False
+
+    def recv(self, size: int) -> bytes | int:
+        return self.chunks.pop(0) if self.chunks else NO_DATA_YET
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+@dataclasses.dataclass
+class FakeDomain:
+    printed: list[bytes]
+    read: threading.Event = dataclasses.field(default_factory=threading.Event)
+
+    def name(self) -> str:
+        return "one"
+
+    def ID(self) -> int:  # noqa: N802
+        return 1
+
+    def openConsole(self, device: None, stream: FakeStream, flags: int) -> None:  # noqa: N802
+        stream.chunks.extend(self.printed)
+
+
+class FakeConnection:
+    def __init__(self) -> None:
+        self.streams: list[FakeStream] = []
+        self.closed = False
+
+    def newStream(self, flags: int) -> FakeStream:  # noqa: N802
+        self.streams.append(FakeStream([]))
+        return self.streams[-1]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_the_watcher_keeps_the_last_lines_without_escapes() -> None:
+    connection = FakeConnection()
+    domain = FakeDomain(
+        [b"\x1bc\x1b[2J\x1b[0;1mone\r\ntw", b"o\r\n\r\n[  \x1b[32mOK\x1b[0m  ] thr", b"ee \xc3\xbc"]
+    )
+    watcher = ConsoleWatcher(connection, lambda: [domain])
+    watcher.start()
+    watcher.stop()
+    assert watcher.tail("one", 10) == "one\ntwo\n[  OK  ] three ü"
+    assert watcher.tail("one", 1) == "[  OK  ] three ü"
+    assert watcher.tail("other", 9) == ""
+    assert len(connection.streams) == 1
+    assert connection.streams[0].aborted
+    assert connection.closed
+
+
+# -- processes and control groups ----------------------------------------------------------------
+
+
+def test_age_of_a_process_with_spaces_in_its_name(tmp_path: Path) -> None:
+    ticks = os.sysconf("SC_CLK_TCK")
+    fields = ["S", *["0"] * 18, str(40 * ticks), "0"]
+    (tmp_path / "7").mkdir()
+    (tmp_path / "7" / "stat").write_text(f"7 (a) b (c) {' '.join(fields)}\n")
+    (tmp_path / "uptime").write_text("100.50 1.00\n")
+    assert _process.age_s(7, proc=tmp_path) == pytest.approx(60.5)
+    assert _process.age_s(8, proc=tmp_path) is None
+
+
+def test_age_of_this_process() -> None:
+    age_s = _process.age_s(os.getpid())
+    assert age_s is not None
+    assert 0 < age_s < 24 * 3600
+
+
+def _write(files: dict[Path, str]) -> None:
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def test_usage_on_the_unified_hierarchy(tmp_path: Path) -> None:
+    proc, groups = tmp_path / "proc", tmp_path / "cgroup"
+    own = groups / "system.slice" / "docker-1.scope"
+    _write(
+        {
+            proc / "7" / "cgroup": "0::/system.slice/docker-1.scope\n",
+            groups / "cgroup.controllers": "cpu memory\n",
+            own / "cpu.stat": "usage_usec 2500000\nuser_usec 1\n",
+            own / "memory.stat": "anon 5\ninactive_file 1000\n",
+            own / "memory.current": "5000\n",
+        }
+    )
+    assert _process.usage(7, proc=proc, cgroups=groups) == _process.Usage(2.5, 4000)
+
+
+def test_usage_on_the_older_hierarchies(tmp_path: Path) -> None:
+    proc, groups = tmp_path / "proc", tmp_path / "cgroup"
+    _write(
+        {
+            proc / "7" / "cgroup": "4:memory:/docker/1\n2:cpu,cpuacct:/docker/1\n0::/docker/1\n",
+            groups / "cpuacct" / "docker" / "1" / "cpuacct.usage": "1500000000\n",
+            groups / "memory" / "docker" / "1" / "memory.usage_in_bytes": "9000\n",
+            groups / "memory" / "docker" / "1" / "memory.stat": "inactive_file 1\ntotal_inactive_file 2000\n",
+        }
+    )
+    assert _process.usage(7, proc=proc, cgroups=groups) == _process.Usage(1.5, 7000)
+    assert _process.usage(8, proc=proc, cgroups=groups) is None
+
+
+def task(slot: int, desired: str, created: str, state: str = "running", service: str = "s") -> dict[str, Any]:
+    return {
+        "ID": f"{slot}-{created}",
+        "ServiceID": service,
+        "Slot": slot,
+        "DesiredState": desired,
+        "CreatedAt": created,
+        "Status": {"State": state},
+    }
+
+
+def service(replicas: int) -> dict[str, Any]:
+    return {"s": {"Spec": {"Mode": {"Replicated": {"Replicas": replicas}}}}}
+
+
+@pytest.mark.parametrize(
+    ("replicas", "tasks", "current"),
+    [
+        (1, [task(1, "shutdown", "1"), task(1, "running", "2")], ["1-2"]),
+        (1, [task(1, "running", "1"), task(1, "ready", "2")], ["1-1"]),
+        (1, [task(1, "shutdown", "1", "failed"), task(1, "ready", "2", "ready")], ["1-2"]),
+        (1, [task(1, "shutdown", "1", "failed"), task(1, "shutdown", "2", "rejected")], ["1-2"]),
+        (1, [task(1, "running", "1"), task(2, "shutdown", "1")], ["1-1"]),
+        (0, [task(1, "shutdown", "1")], []),
+        (2, [task(1, "running", "1"), task(3, "running", "1")], ["1-1", "3-1"]),
+        (1, [task(1, "running", "1", service="gone")], []),
+    ],
+    ids=["updated", "start-first", "restarting", "gave-up", "scaled-in", "to-zero", "gap", "no-service"],
+)
+def test_the_task_that_counts(replicas: int, tasks: list[dict[str, Any]], current: list[str]) -> None:
+    assert sorted(each["ID"] for each in _current_tasks(service(replicas), tasks)) == current
+
+
+class RecordingRunner:
+    def __init__(self) -> None:
+        self.argv: list[str] = []
+        self.env: Any = None
+
+    def run(self, argv: Any, *, env: Any = None, **options: Any) -> Completed:
+        self.argv, self.env = list(argv), env
+        return Completed(tuple(argv), 0, "", "")
+
+    def interactive(self, argv: Any, *, env: Any = None) -> int:
+        self.argv, self.env = list(argv), env
+        return 0
+
+
+def test_no_value_of_a_variable_stands_in_the_command_line() -> None:
+    local = RecordingRunner()
+    runner = DockerExecRunner("unix:///d", "c1", local)
+    runner.run(["id"], env={"TOKEN": "hush"}, cwd=Path("/srv"))
+    assert local.argv == [
+        *("docker", "--host", "unix:///d", "exec"),
+        *("--env", "TOKEN", "--workdir", "/srv", "c1", "id"),
+    ]
+    assert local.env == {"TOKEN": "hush"}
+
+
+def test_no_command_is_a_shell_on_this_terminal() -> None:
+    local = RecordingRunner()
+    DockerExecRunner("unix:///d", "c1", local).interactive([])
+    assert local.argv[3:] == ["exec", "--interactive", "--tty", "c1", "sh"]
