@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,12 @@ TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
 
 
 def _yaml_string(value: object) -> str:
-    """A double-quoted YAML scalar: JSON strings are valid YAML (YAML 1.2, section 10.2)."""
-    return json.dumps(str(value))
+    """A double-quoted YAML scalar: a JSON string (YAML 1.2, 10.2), only that YAML has no surrogate pairs."""
+    pairs = re.compile(r"\\u(d[89ab]..)\\u(d[c-f]..)")
+    return pairs.sub(
+        lambda pair: f"\\U{0x10000 + ((int(pair[1], 16) & 0x3FF) << 10) + (int(pair[2], 16) & 0x3FF):08x}",
+        json.dumps(str(value)),
+    )
 
 
 def _shell_word(value: object) -> str:

@@ -9,6 +9,7 @@ import os
 import select
 import selectors
 import shlex
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -132,6 +133,24 @@ class LocalRunner:
             return subprocess.call(list(argv), env={**os.environ, **self.env, **(env or {})})
         except FileNotFoundError as error:
             raise CommandError(f"{argv[0]} is not installed", hint="run `invoke lab.setup`") from error
+
+    def relay(self, argv: Sequence[str], connection: socket.socket) -> str:
+        """Run a command whose standard input and output are a connection, until it ends.
+
+        Returns:
+            What it said on its standard error.
+        """
+        # A session of its own: a Ctrl-C is for this process, which then closes the connection.
+        done = subprocess.run(
+            list(argv),
+            env={**os.environ, **self.env},
+            stdin=connection.fileno(),
+            stdout=connection.fileno(),
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            check=False,
+        )
+        return done.stderr.decode(errors="replace")
 
 
 @dataclass(frozen=True)

@@ -105,6 +105,8 @@ def pulumi_cli(cache: Path, runner: Runner, *, progress: Progress, allow_install
 
 def _get(cache: Path, runner: Runner, progress: Progress) -> PulumiCli:
     target = _cached(cache)
+    for stale in (cache / "pulumi").glob("making-*"):  # of a run that was killed: we hold the lock
+        shutil.rmtree(stale, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="making-", dir=cache / "pulumi") as folder:
         staging = Path(folder) / "root"
         origin = "installer"

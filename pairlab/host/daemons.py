@@ -58,7 +58,7 @@ def daemons(host: Host) -> list[Daemon]:
     if host.local_docker:
         found.append(_dockerd(host))
     if host.local_libvirt and not host.systemd:
-        found.append(_virtlogd(host))  # libvirtd's unit pulls it in
+        found.append(_virtlogd())  # libvirtd's unit pulls it in
     if host.local_libvirt:
         found.append(_libvirtd(host))
     return found
@@ -87,16 +87,27 @@ def _libvirtd(host: Host) -> Daemon:
     )
 
 
-def _virtlogd(host: Host) -> Daemon:
+def _virtlogd() -> Daemon:
     pid_file = "/run/virtlogd.pid"
-    argv = ["start-stop-daemon", "--status", "--pidfile", pid_file, "--exec", "/usr/sbin/virtlogd"]
     return Daemon(
         name="virtlogd",
         units=(),
         pid_file=pid_file,
         arguments=("--pid-file", pid_file),
-        answers=lambda: host.runner.run(argv, check=False, timeout_s=15).returncode == 0,
+        answers=lambda: process_runs("virtlogd", Path(pid_file)),
     )
+
+
+def process_runs(name: str, pid_file: Path) -> bool:
+    """Whether the process of a pid file lives and is still that program. Needs no rights.
+
+    Source: proc_pid_comm(5): the program's name, readable by all.
+    """
+    try:
+        pid = int(pid_file.read_text())
+        return Path(f"/proc/{pid}/comm").read_text().strip() == name
+    except (OSError, ValueError):
+        return False
 
 
 def daemon_step(host: Host, daemon: Daemon) -> Step:

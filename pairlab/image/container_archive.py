@@ -13,20 +13,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pairlab.image.rootfs import EPOCH
-
 CREATED = "2023-11-14T22:13:20Z"
-"""EPOCH in the format's words: an image's time stamp says nothing here, its version does."""
+"""Always the same: an image's time stamp says nothing here, its version does."""
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def write_own_layer(root: Path, base: Path, target: Path, extra: Mapping[str, str]) -> None:
+def write_own_layer(root: Path, base: Path, target: Path) -> None:
     """Write what a root file system has beyond its base, with whiteouts for what it lacks.
 
     Args:
         root: Tar file of the whole root file system.
         base: Tar file of the base.
         target: Layer to write.
-        extra: Path -> text of files to add.
     """
     with tarfile.open(base) as tar:
         before = {entry.name: _identity(entry) for entry in tar}
@@ -42,8 +40,6 @@ def write_own_layer(root: Path, base: Path, target: Path, extra: Mapping[str, st
             parent, _, leaf = name.rpartition("/")
             if parent not in gone:
                 layer.addfile(_entry(f"{parent}/.wh.{leaf}", 0))
-        for path, text in sorted(extra.items()):
-            layer.addfile(_entry("." + path, len(text.encode())), io.BytesIO(text.encode()))
 
 
 def _identity(entry: tarfile.TarInfo) -> tuple[Any, ...]:
@@ -55,7 +51,7 @@ def _identity(entry: tarfile.TarInfo) -> tuple[Any, ...]:
 
 def _entry(name: str, size: int) -> tarfile.TarInfo:
     entry = tarfile.TarInfo(name)
-    entry.size, entry.mtime, entry.mode = size, EPOCH, 0o644
+    entry.size, entry.mode = size, 0o644
     return entry
 
 
@@ -79,7 +75,7 @@ def write_archive(
         "config": {
             **config,
             "Labels": dict(labels),
-            "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin"],
+            "Env": [f"PATH={PATH}"],
         },
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]},
         "history": [{"created": CREATED, "created_by": "pairlab"} for _ in layers],

@@ -8,13 +8,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from pairlab.model import Workload
-from pairlab.render import render
+from pairlab.render import TEMPLATES, render
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the way of building changes what comes out."""
 
+BUILD_SCRIPT = "image/build.sh.j2"
+BASE_PACKAGES = ("apt",)
+"""Beside Debian's essential ones; apt stays in the images, so that they can be patched in place."""
 VM_PACKAGES = (
     "linux-image-cloud-amd64",
+    "tiny-initramfs",
     "systemd",
     "systemd-sysv",
     "openssh-server",
@@ -22,40 +26,53 @@ VM_PACKAGES = (
     "iputils-ping",
     "sudo",
 )
-MODULES = (
-    "virtio",
-    "virtio_ring",
-    "virtio_pci_legacy_dev",
-    "virtio_pci_modern_dev",
-    "virtio_pci",
-    "virtio_blk",
-    "failover",
-    "net_failover",
-    "virtio_net",
-    "cdrom",
-    "isofs",
-)
-"""In the order in which the initial RAM file system loads them; ext4 is in Debian's cloud kernel itself."""
+MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "isofs")
+"""What the initial RAM file system loads: the rest of the guest needs no module and no udev."""
 
+GENERATORS = (
+    "systemd-cryptsetup-generator",
+    "systemd-debug-generator",
+    "systemd-fstab-generator",
+    "systemd-getty-generator",
+    "systemd-gpt-auto-generator",
+    "systemd-hibernate-resume-generator",
+    "systemd-integritysetup-generator",
+    "systemd-rc-local-generator",
+    "systemd-run-generator",
+    "systemd-system-update-generator",
+    "systemd-sysv-generator",
+    "systemd-veritysetup-generator",
+)
+"""They look for what this guest never has, each a process before the first unit starts."""
 MASKED = (
-    "apparmor.service",
+    "apt-daily.timer",
+    "apt-daily-upgrade.timer",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "fstrim.timer",
+    "dev-hugepages.mount",
+    "sys-fs-fuse-connections.mount",
+    "sys-kernel-config.mount",
+    "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount",
+    "proc-sys-fs-binfmt_misc.automount",
     "getty-static.service",
+    "getty@tty1.service",
+    "kmod-static-nodes.service",
     "systemd-ask-password-console.path",
+    "systemd-ask-password-wall.path",
     "systemd-binfmt.service",
-    "systemd-hwdb-update.service",
-    "systemd-journal-catalog-update.service",
-    "systemd-machine-id-commit.service",
+    "systemd-logind.service",
     "systemd-modules-load.service",
     "systemd-pstore.service",
-    "systemd-udev-trigger.service",
-    "systemd-udevd.service",
-    "systemd-udevd-control.socket",
-    "systemd-udevd-kernel.socket",
+    "systemd-repart.service",
     "systemd-update-utmp.service",
 )
+"""Units that need hardware, udev or D-Bus, or that would change the guest behind an experiment's back."""
 CMDLINE = (
     "root=/dev/vda",
     "rw",
+    "rootfstype=ext4",
     "console=ttyS0",
     "quiet",
     "net.ifnames=0",
@@ -79,8 +96,7 @@ class Recipe:
     Attributes:
         name: The workload's name, or `front-door`.
         form: `vm` or `container`.
-        base: Packages of the base that it is built upon, beside the minimal system.
-        packages: Packages of its own, `name` or `name=version`.
+        packages: Packages beside those of its base, `name` or `name=version`.
         files: Path -> file.
         commands: Run in its root at the end, as argument lists.
         pocket: `release`, or `security` to take updates too.
@@ -89,7 +105,6 @@ class Recipe:
 
     name: str
     form: str
-    base: tuple[str, ...]
     packages: tuple[str, ...]
     files: Mapping[str, File]
     commands: tuple[tuple[str, ...], ...] = ()
@@ -98,8 +113,10 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """16 hexadecimal digits over all of it."""
-        return short_digest([FORMAT, asdict(self)], 16)
+        """16 hexadecimal digits over all of it, and over the base that it stands on."""
+        base = [BASE_PACKAGES, VM_PACKAGES if self.form == "vm" else (), MODULES]
+        way = (TEMPLATES / BUILD_SCRIPT).read_text()
+        return short_digest([FORMAT, way, base, asdict(self)], 16)
 
 
 def short_digest(value: object, length: int) -> str:
@@ -109,7 +126,9 @@ def short_digest(value: object, length: int) -> str:
 
 
 def _pinned(packages: Sequence[str], pins: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(f"{name}={pins[name]}" if name in pins else name for name in packages)
+    """Packages with the versions that they must have; a pinned one that only others need comes last."""
+    extra = [name for name in sorted(pins) if name not in packages]
+    return tuple(f"{name}={pins[name]}" if name in pins else name for name in (*packages, *extra))
 
 
 def _workload_files(workload: Workload, side: str) -> dict[str, File]:
@@ -120,39 +139,47 @@ def _workload_files(workload: Workload, side: str) -> dict[str, File]:
     }
 
 
+def vm_base_files() -> dict[str, File]:
+    """What must be there before the kernel is installed: it makes its initial RAM file system then."""
+    path = "/etc/tiny-initramfs/tiny-initramfs.conf"
+    return {path: File(render("guest/tiny-initramfs.conf.j2", modules=MODULES))}
+
+
 def vm_recipe(workload: Workload, *, pocket: str, pins: Mapping[str, str]) -> Recipe:
-    """The VM disk of a workload: a kernel's worth of system, started by as few units as it takes."""
+    """The VM disk of a workload: a whole system, of which only what the workload needs starts first."""
     units = (workload.unit, *workload.enable)
+    first = " ".join((*units, "ssh.service"))
     files = _workload_files(workload, "vm") | {
         "/usr/local/sbin/pairlab-seed": File(render("guest/pairlab-seed.pl.j2"), 0o755),
-        "/etc/systemd/system/pairlab-seed.service": File(
-            render("guest/pairlab-seed.service.j2", unit=" ".join(units))
-        ),
-        "/etc/systemd/system/pairlab.target": File(
-            render("guest/pairlab.target.j2", unit=workload.unit, enable=workload.enable)
-        ),
     }
+    for name in ("pairlab.target", "pairlab-seed.service", "pairlab-settle.service"):
+        files[f"/etc/systemd/system/{name}"] = File(render(f"guest/{name}.j2", units=first))
     for unit in units:
         drop_in = render("guest/drop-in.conf.j2", after="", lines=workload.unit_lines)
         files[f"/etc/systemd/system/{unit}.d/pairlab.conf"] = File(drop_in)
     quick_ssh = render("guest/drop-in.conf.j2", after=workload.unit, lines=("ExecStartPre=",))
     files["/etc/systemd/system/ssh.service.d/pairlab.conf"] = File(quick_ssh)
+    generators = "/etc/systemd/system-generators"
     commands = (
         ("systemctl", "--quiet", "mask", *MASKED),
+        ("mkdir", "-p", generators),
+        *(("ln", "-s", "/dev/null", f"{generators}/{name}") for name in GENERATORS),
+        # Otherwise nobody may log in between the first ssh and the end of the start.
+        ("ln", "-s", "/dev/null", "/etc/tmpfiles.d/systemd-nologin.conf"),
         ("systemctl", "--quiet", "set-default", "pairlab.target"),
         ("useradd", "--create-home", "--shell", "/bin/bash", "lab"),
-        ("rm", "-f", "/etc/fstab", "/etc/machine-id"),
-        ("systemd-machine-id-setup",),
+        ("rm", "-f", "/etc/fstab"),
         ("sh", "-c", "rm -f /etc/ssh/ssh_host_*"),
     )
-    return Recipe(workload.name, "vm", VM_PACKAGES, _pinned(workload.packages, pins), files, commands, pocket)
+    return Recipe(workload.name, "vm", _pinned(workload.packages, pins), files, commands, pocket)
 
 
 def container_recipe(workload: Workload, *, pocket: str, pins: Mapping[str, str]) -> Recipe:
     """The container image of a workload: user space only, one process, no root."""
+    probe = "/usr/local/bin/healthcheck"
     files = _workload_files(workload, "container") | {
         "/usr/local/bin/entrypoint": File(render("workload/entrypoint.sh.j2"), 0o755),
-        "/usr/local/bin/healthcheck": File(
+        probe: File(
             render("workload/healthcheck.pl.j2", port=workload.port, health_path=workload.health_path), 0o755
         ),
     }
@@ -163,16 +190,11 @@ def container_recipe(workload: Workload, *, pocket: str, pins: Mapping[str, str]
         "User": workload.user,
         "ExposedPorts": {f"{workload.port}/tcp": {}},
         "StopSignal": workload.stop_signal,
+        # The format counts in nanoseconds.
+        "Healthcheck": {"Test": ["CMD", probe], "Interval": 5 * 10**9, "Timeout": 5 * 10**9, "Retries": 3},
     }
     return Recipe(
-        workload.name,
-        "container",
-        (),
-        _pinned(workload.packages, pins),
-        files,
-        commands,
-        pocket,
-        config,
+        workload.name, "container", _pinned(workload.packages, pins), files, commands, pocket, config
     )
 
 
@@ -183,4 +205,4 @@ def front_door_recipe() -> Recipe:
         "User": "haproxy",
         "StopSignal": "SIGUSR1",
     }
-    return Recipe("front-door", "container", (), ("haproxy",), {}, config=config)
+    return Recipe("front-door", "container", ("haproxy",), {}, config=config)

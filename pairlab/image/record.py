@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field
+import time
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from pairlab.image.container_archive import file_digest
+from pairlab.model import PROJECT
+
+VERSION_LABEL = "org.pairlab.image"
+"""Label of a container image; its value is the image's version."""
+
+
+SOUND = "sound.json"
+"""Beside the files: how they looked when their digests were last checked."""
+
+
+def reference(name: str, version: str) -> str:
+    """What the engine calls a container image, such as `pairlab/web:0123456789ab`."""
+    return f"{PROJECT}/{name}:{version}"
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,31 @@ class ImageRecord:
     sizes: dict[str, int]
     folder: Path = field(default=Path(), compare=False)
 
+    @classmethod
+    def of(
+        cls,
+        made: Path,
+        *,
+        name: str,
+        form: str,
+        version: str,
+        recipe: str,
+        packages: dict[str, str],
+    ) -> ImageRecord:
+        """Describe the files of a folder, and write the description beside them."""
+        names = sorted(path.name for path in made.iterdir())
+        files = {file: file_digest(made / file) for file in names}
+        sizes = {file: (made / file).stat().st_size for file in names}
+        record = cls(name, form, version, recipe, time.time(), packages, files, sizes)
+        record.write(made / "record.json")
+        return record
+
+    def placed(self, folder: Path) -> ImageRecord:
+        """The same, now that its files are in their place."""
+        record = replace(self, folder=folder)
+        record.trust()
+        return record
+
     @property
     def size_bytes(self) -> int:
         """Bytes of all its files."""
@@ -60,21 +99,31 @@ class ImageRecord:
     def is_sound(self) -> bool:
         """Whether each file still has its recorded digest.
 
-        A file is read again only when its size, time, or inode differ from when it was last found sound.
+        A file is read again only when its size, times or inode differ from when it was last found sound.
         """
+        try:
+            trusted = json.loads((self.folder / SOUND).read_text())
+        except (OSError, ValueError):
+            trusted = {}
         for name, digest in self.files.items():
             path = self.folder / name
             try:
-                stat = path.stat()
+                if path.stat().st_size != self.sizes[name]:
+                    return False
+                if trusted.get(name) != _look(path) and file_digest(path) != digest:
+                    return False
             except OSError:
                 return False
-            if stat.st_size != self.sizes[name]:
-                return False
-            seen = self.folder / f".{name}.sound"
-            identity = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino} {digest}"
-            if seen.is_file() and seen.read_text() == identity:
-                continue
-            if file_digest(path) != digest:
-                return False
-            seen.write_text(identity)
+        if any(trusted.get(name) != _look(self.folder / name) for name in self.files):
+            self.trust()
         return True
+
+    def trust(self) -> None:
+        """Remember how its files look now that they are known to be sound."""
+        looks = {name: _look(self.folder / name) for name in self.files}
+        (self.folder / SOUND).write_text(json.dumps(looks))
+
+
+def _look(path: Path) -> list[int]:
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]

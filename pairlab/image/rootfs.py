@@ -1,29 +1,58 @@
-"""Root file systems from Debian's packages, with mmdebstrap: bases that are kept, and branches upon them."""
+"""Root file systems from Debian's packages, with mmdebstrap: kept bases, and what is built on them."""
 
 from __future__ import annotations
 
 import io
 import os
+import shlex
 import tarfile
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pairlab.errors import CommandError, ImageError
-from pairlab.image.recipe import File
-from pairlab.progress import heartbeat
+from pairlab.image.recipe import BASE_PACKAGES, BUILD_SCRIPT, File, Recipe
+from pairlab.progress import Progress, heartbeat
 from pairlab.render import render
 from pairlab.run import Runner, tail
 
-Progress = Callable[[str], None]
-
 SUITE = "bookworm"
 TIMEOUT_S = 1800.0
+DISK_SIZE = "2G"
 EPOCH = 1_700_000_000
-"""Time stamp of the files that pairlab adds, so that equal input gives equal layers."""
+"""Newest time stamp of a file, seconds since 1970, so that equal input gives equal layers."""
 
 UNWANTED = ("doc", "man", "info", "locale", "lintian", "linda", "bug")
 NO_DOCS = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in UNWANTED]
 KEEP_COPYRIGHT = "--dpkgopt=path-include=/usr/share/doc/*/copyright"
+MERGED_USR = "/usr/share/mmdebstrap/hooks/merged-usr"
+"""Without it Debian 12's base gets usrmerge, and with that a second, whole Perl of 50 MB."""
+
+NO_STAND_INS = "--skip=chroot/policy-rc.d,chroot/start-stop-daemon"
+"""The build script has a policy of its own: a kept base must not hold mmdebstrap's."""
+
+SPOKEN = "pairlab: "
+"""Begins the lines of the build script that are meant for us."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of a build.
+
+    Attributes:
+        packages: What it installs.
+        files: Path -> file, laid down after the packages, whose own they may replace.
+        commands: Run in the new root afterwards.
+        saved: Name of a tar file that is then made of all so far; empty for none.
+        lists: Name of a tar file of apt's lists, which make the next update short; empty for none.
+    """
+
+    packages: tuple[str, ...] = ()
+    files: Mapping[str, File] = field(default_factory=dict[str, File])
+    commands: tuple[tuple[str, ...], ...] = ()
+    saved: str = ""
+    lists: str = ""
 
 
 def debian_sources(runner: Runner, pocket: str) -> list[str]:
@@ -56,117 +85,144 @@ def debian_sources(runner: Runner, pocket: str) -> list[str]:
     return [found[name] for name in sorted(found)]
 
 
-def bootstrap(target: Path, sources: list[str], runner: Runner, progress: Progress) -> None:
-    """Make the minimal system as a tar file."""
-    argv = ["mmdebstrap", "--mode=auto", "--variant=minbase", "--aptopt=Acquire::Languages none"]
-    argv += [*NO_DOCS, KEEP_COPYRIGHT, SUITE, str(target), *sources]
-    _run(argv, runner, progress, "bootstrapping the base system")
-
-
-def branch(
-    base: Path, target: Path, sources: list[str], hook: Path, runner: Runner, progress: Progress, what: str
+def make_root(
+    recipe: Recipe,
+    stages: list[Stage],
+    *,
+    base: Sequence[Path],
+    out: Path,
+    sources: list[str],
+    runner: Runner,
+    progress: Progress,
+    saved: Callable[[str], None],
 ) -> None:
-    """Build upon a base.
+    """Build a root file system; what is wanted of it lies in `out` afterwards.
 
     Args:
-        base: Tar file of a root file system.
-        target: Tar file to write, or `-` ...
+        recipe: What is built.
+        stages: Steps, the recipe's own last.
+        base: Tar files to begin with; none to begin with nothing.
+        out: Folder that gets `packages` and `version`, and `root.tar` or `disk.raw`, `vmlinuz`, `initrd`.
         sources: Debian sources.
-        hook: Executable that gets the root directory; see `write_hook`.
         runner: Runs mmdebstrap.
-        progress: Told now and then that it is still at work.
-        what: In words, for progress and errors.
+        progress: Told each phase, and now and then in a long one.
+        saved: Called with the name of each tar file that a stage has saved, while the build goes on.
+
+    Raises:
+        ImageError: It failed; says why and what to do.
     """
-    unpack = hook.with_name("unpack.sh")
-    unpack.write_text(f"#!/bin/sh\nexec tar -C \"$1\" -xf '{_quotable(base)}'\n")
-    unpack.chmod(0o755)
-    argv = ["mmdebstrap", "--mode=auto", "--variant=custom", "--skip=check/empty"]
-    argv += [f"--setup-hook={unpack}", f"--customize-hook={hook}", "--format=tar", SUITE, str(target)]
-    _run([*argv, *sources], runner, progress, what)
+    what = f"building the {recipe.form} image of {recipe.name}"
+    now = [what]
+
+    def listen(line: str) -> None:
+        if not line.startswith(SPOKEN):
+            return
+        said = line.removeprefix(SPOKEN)
+        if said.startswith("saved "):
+            saved(said.removeprefix("saved "))
+        else:
+            now[0] = f"{recipe.name} ({recipe.form}): {said}"
+            progress(now[0])
+
+    script = _write_script(recipe, stages, out)
+    # As root it would mount in the host's own name space, and leave that behind when it is killed.
+    private = ["unshare", "--mount", "--propagation=private"] if os.geteuid() == 0 else []
+    argv = [*private, "mmdebstrap", "--mode=auto", "--format=null", f"--customize-hook={script}"]
+    argv += [NO_STAND_INS, *(_from_tar(base) if base else _from_nothing())]
+    # Its scratch lies in `out`, so that it goes with it, however the build ends.
+    env = {"SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(out)} | _proxy(runner)
+    progress(f"{what}: " + ("unpacking its base" if base else "bootstrapping Debian"))
+    try:
+        with heartbeat(progress, lambda: now[0]):
+            runner.run([*argv, SUITE, "/dev/null", *sources], timeout_s=TIMEOUT_S, env=env, on_line=listen)
+    except CommandError as error:
+        raise build_error(what, error) from error
 
 
-def write_hook(
-    folder: Path,
-    *,
-    packages: tuple[str, ...],
-    files: Mapping[str, File],
-    commands: tuple[tuple[str, ...], ...],
-    disk: Mapping[str, object] | None = None,
-) -> Path:
-    """Write the script that turns a base into a branch; what it finds out lies beside it."""
-    archive = folder / "files.tar"
-    if files:
-        with tarfile.open(archive, "w") as tar:
-            for path, file in sorted(files.items()):
-                content = file.content.encode()
-                entry = tarfile.TarInfo("." + path)
-                entry.size, entry.mode, entry.mtime = len(content), file.mode, EPOCH
-                tar.addfile(entry, io.BytesIO(content))
-    values: dict[str, object] = {"kernel_to": "", "modules_to": "", "modules": (), "seed": "", "disk": ""}
-    values |= {"disk_size": ""} | dict(disk or {})
-    hook = folder / "customize.sh"
-    hook.write_text(
+def _from_nothing() -> list[str]:
+    options = ["--variant=essential", "--include=" + ",".join(BASE_PACKAGES), f"--hook-dir={MERGED_USR}"]
+    return [*options, "--aptopt=Acquire::Languages none", *NO_DOCS, KEEP_COPYRIGHT]
+
+
+def _from_tar(base: Sequence[Path]) -> list[str]:
+    if os.geteuid() == 0:
+        unpack = """tar --extract --directory "$1" --xattrs --xattrs-include='*' --file """
+        hooks = [unpack + shlex.quote(str(path)) for path in base]
+    else:  # slower, but mmdebstrap itself reads them: its hooks are other users, whom a home may keep out
+        hooks = [f"tar-in {shlex.quote(str(path))} /" for path in base]
+    return ["--variant=custom", "--skip=check/empty", *(f"--setup-hook={hook}" for hook in hooks)]
+
+
+def _write_script(recipe: Recipe, stages: list[Stage], out: Path) -> Path:
+    steps = [
+        {
+            "packages": stage.packages,
+            "files": _write_files(out / f"files-{number}.tar", stage.files) if stage.files else "",
+            "commands": stage.commands,
+            "saved": stage.saved,
+            "lists": stage.lists,
+        }
+        for number, stage in enumerate(stages)
+    ]
+    script = out / "build.sh"
+    script.write_text(
         render(
-            "image/customize.sh.j2",
-            packages=packages,
-            files=archive if files else "",
-            commands=commands,
-            manifest=folder / "packages",
-            **values,
+            BUILD_SCRIPT,
+            out=out,
+            stages=steps,
+            form=recipe.form,
+            recipe=recipe.digest,
+            epoch=EPOCH,
+            uuid=uuid.uuid5(uuid.NAMESPACE_URL, recipe.digest),
+            disk_size=DISK_SIZE,
         )
     )
-    hook.chmod(0o755)
-    return hook
+    script.chmod(0o755)
+    return script
 
 
-def read_packages(folder: Path) -> dict[str, str]:
-    """Package -> version, as the hook wrote them."""
-    lines = (folder / "packages").read_text().splitlines()
-    return dict(sorted(line.split(" ", 1) for line in lines))
+def _write_files(target: Path, files: Mapping[str, File]) -> Path:
+    with tarfile.open(target, "w") as tar:
+        for path, file in sorted(files.items()):
+            content = file.content.encode()
+            entry = tarfile.TarInfo("." + path)
+            entry.size, entry.mode, entry.mtime = len(content), file.mode, EPOCH
+            tar.addfile(entry, io.BytesIO(content))
+    return target
 
 
-def _quotable(path: Path) -> str:
-    text = str(path)
-    if "'" in text:
-        raise ImageError(f"{text} has a quote in it", hint="set PAIRLAB_CACHE to another directory")
-    return text
+def _proxy(runner: Runner) -> dict[str, str]:
+    """The host's apt proxy, for the build only: it has no business in an image."""
+    said = runner.run(["apt-config", "shell", "proxy", "Acquire::http::Proxy"]).stdout.strip()
+    address = said.removeprefix("proxy=").strip("'")
+    return {"http_proxy": address} if address else {}
 
 
-def _run(argv: list[str], runner: Runner, progress: Progress, what: str) -> None:
-    progress(what)
-    # mmdebstrap takes a path with a slash to an executable as it is; it is never given shell text.
-    try:
-        with heartbeat(progress, lambda: what):
-            runner.run(argv, timeout_s=TIMEOUT_S, env={"SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": _scratch()})
-    except CommandError as error:
-        raise ImageError(
-            f"{what} failed: {_cause(error)}", hint=_next_step(error), details=error.details
-        ) from error
+CAUSES = (
+    (
+        ("Unable to locate package", "has no installation candidate", "was not found"),
+        "correct the workload's `packages`; `apt-cache policy NAME` shows what there is",
+    ),
+    (
+        ("No space left on device", "Wrote only"),
+        "free some space (`invoke image.prune` removes unused images), then try again",
+    ),
+    (
+        ("Could not resolve", "Failed to fetch", "Unable to connect", "Could not connect"),
+        "check that this host's apt mirror can be reached: `apt-get update`",
+    ),
+)
 
 
-def _scratch() -> str:
-    return os.environ.get("TMPDIR", "/var/tmp")
-
-
-def _cause(error: CommandError) -> str:
-    for line in error.details.splitlines():
-        if "Unable to locate package" in line or "has no installation candidate" in line:
-            return line.removeprefix("E: ").strip()
-        if "Version" in line and "was not found" in line:
-            return line.removeprefix("E: ").strip()
-        if "No space left on device" in line:
-            return "the disk is full"
-        if "Could not resolve" in line or "Failed to fetch" in line or "Unable to connect" in line:
-            return line.removeprefix("E: ").removeprefix("W: ").strip()
-    return tail(error.details, 1) or error.message
-
-
-def _next_step(error: CommandError) -> str:
-    text = error.details
-    if "No space left on device" in text:
-        return "free some space (`invoke image.prune` removes unused images), then try again"
-    if "Unable to locate package" in text or "was not found" in text or "no installation candidate" in text:
-        return "correct the workload's `packages`; `apt-cache policy NAME` shows what there is"
-    if "resolve" in text or "fetch" in text or "connect" in text:
-        return "check that this host's apt mirror can be reached: `apt-get update`"
-    return "the lines above are the end of its log; `mmdebstrap` needs root, sudo, or user namespaces"
+def build_error(what: str, error: CommandError) -> ImageError:
+    """What made a build fail, from the end of its log, and what to do."""
+    for phrases, hint in CAUSES:
+        for line in error.details.splitlines():
+            if any(phrase in line for phrase in phrases):
+                cause = line.strip().removeprefix("E: ").removeprefix("W: ")
+                return ImageError(f"{what} failed: {cause}", hint=hint, details=error.details)
+    return ImageError(
+        f"{what} failed: {tail(error.details, 1) or error.message}",
+        hint="the details are the end of its log; mmdebstrap needs root, or user namespaces (uidmap)",
+        details=error.details,
+    )

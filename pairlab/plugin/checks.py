@@ -91,25 +91,30 @@ def changed_paths(
         old = state.get(name, old_inputs.get(name))
         wanted = new.get(name)
         if wanted is None:
-            if not rule.computed and old_inputs.get(name) is not None:
+            given = old_inputs.get(name)
+            if not rule.computed and given is not None and served.differs(name, given, None):
                 changes[name] = ("delete", rule.replace)
         elif not known(wanted) or served.differs(name, old, wanted):
             recorded = old_inputs.get(name, old)
-            paths = dict(_leaves(recorded, wanted, name)) or {name: "update"}
-            changes |= {path: (kind, rule.replace) for path, kind in paths.items()}
+            changes |= dict(_leaves(rule, recorded, wanted, name)) or {name: ("update", rule.replace)}
     return changes
 
 
-def _leaves(old: Any, new: Any, path: str) -> Iterator[tuple[str, str]]:
-    """Paths below which two values differ, as deep as both have the same shape."""
+def _leaves(
+    rule: Property | None, old: Any, new: Any, path: str, replaces: bool = False
+) -> Iterator[tuple[str, tuple[str, bool]]]:
+    """Paths below which two values differ, as deep as both have the same shape, and whether they replace."""
+    replaces = replaces or (rule is not None and rule.replace)
+    fields = (rule and rule.fields) or {}
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         for key in [*old, *(key for key in new if key not in old)]:
-            yield from _leaves(old.get(key), new.get(key), f"{path}.{key}")
+            yield from _leaves(fields.get(key), old.get(key), new.get(key), f"{path}.{key}", replaces)
     elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        item = Property(dict, fields=fields)
         for index, (before, after) in enumerate(zip(old, new, strict=True)):
-            yield from _leaves(before, after, f"{path}[{index}]")
+            yield from _leaves(item, before, after, f"{path}[{index}]", replaces)
     elif old != new:
-        yield path, "add" if old is None else "delete" if new is None else "update"
+        yield path, ("add" if old is None else "delete" if new is None else "update", replaces)
 
 
 def refreshed_inputs(served: type[Resource[Any]], old_inputs: Values, found: Values) -> Values:

@@ -121,6 +121,11 @@ class Resource(ABC, Generic[Client]):
         """Whether a property's recorded and wanted values mean different things."""
         return bool(old != new)
 
+    @classmethod
+    def deletes_first(cls, old: Values, new: Values) -> bool:
+        """Whether a replacement by other inputs needs the old one gone first."""
+        return cls.delete_before_replace
+
     @abstractmethod
     def create(self, inputs: Values, context: Context) -> tuple[str, Values]:
         """Make it.

@@ -6,18 +6,16 @@ Source: Pulumi's provider protocol, `proto/pulumi/provider.proto`.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
 import pkgutil
-import shlex
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import grpc
@@ -27,11 +25,10 @@ from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from pairlab.errors import LabError
 from pairlab.plugin.checks import changed_paths, check_values, refreshed_inputs
+from pairlab.plugin.launchers import VERSIONS
+from pairlab.plugin.launchers import write_launchers as write_launchers
 from pairlab.plugin.resource import UNKNOWN, Context, PartialCreateError, Property, Resource, Values
-from pairlab.plugin.wire import from_wire, to_wire
-
-VERSIONS = {"docker": "5.2.0", "libvirt": "0.5.4"}
-"""Provider package -> version of the Python SDK whose tokens are served."""
+from pairlab.plugin.wire import Path, from_wire, secret_paths, to_wire
 
 THREADS = 32
 PARENT_CHECK_S = 1.0
@@ -64,9 +61,12 @@ def _clean_errors(handler: Handler) -> Handler:
         try:
             return handler(self, request, context)
         except PartialCreateError as error:
-            context.abort_with_status(_init_failed(error))
+            context.abort_with_status(self.init_failed(error, request))
         except LabError as error:
             context.abort(grpc.StatusCode.UNKNOWN, f"{error.message} ({error.hint})")
+        except Exception as error:
+            told = f"{handler.__name__} failed within the embedded plugin: {type(error).__name__}: {error}"
+            context.abort(grpc.StatusCode.UNKNOWN, f"{told} (this is a fault of pairlab: please report it)")
 
     return cast(Handler, run)
 
@@ -78,16 +78,6 @@ class _Status:
         self.code = grpc.StatusCode.UNKNOWN
         self.details = status.message
         self.trailing_metadata = (("grpc-status-details-bin", status.SerializeToString()),)
-
-
-def _init_failed(error: PartialCreateError) -> Any:
-    told = f"{error.message} ({error.hint})"
-    status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=told)
-    detail = provider_pb2.ErrorResourceInitFailed(
-        id=error.resource_id, properties=to_wire(error.outputs), reasons=[told]
-    )
-    status.details.add().Pack(detail)
-    return _Status(status)
 
 
 class Plugin(provider_pb2_grpc.ResourceProviderServicer):
@@ -131,14 +121,14 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
     @_clean_errors
     def CheckConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Check the provider's settings."""
-        values = from_wire(request.news)
-        own = {name: values.pop(name) for name in ENGINE_OWN if name in values}
+        values = self._given_settings(request.news)
         failures = check_values(values, self._settings, self._package)
-        return _check_response(values | own, failures)
+        return _check_response(from_wire(request.news), failures, secret_paths(request.news))
 
     def DiffConfig(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Another address means another daemon, whose resources are others: replace the provider."""
-        old, new = from_wire(request.old_inputs or request.olds), from_wire(request.news)
+        old = self._given_settings(request.old_inputs or request.olds)
+        new = self._given_settings(request.news)
         changed = [name for name in self._settings if old.get(name) != new.get(name)]
         some, none = provider_pb2.DiffResponse.DIFF_SOME, provider_pb2.DiffResponse.DIFF_NONE
         return provider_pb2.DiffResponse(changes=some if changed else none, diffs=changed)
@@ -146,13 +136,23 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
     @_clean_errors
     def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Remember the settings; no daemon is asked before one is needed."""
-        self._config = {key: value for key, value in from_wire(request.args).items() if key in self._settings}
-        return provider_pb2.ConfigureResponse(acceptSecrets=False, supportsPreview=True)
+        self._config = self._given_settings(request.args)
+        return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
 
     def Cancel(self, request: Any, context: Any) -> Any:  # noqa: N802
         """The engine was interrupted: end waits."""
         self._cancelled.set()
         return empty_pb2.Empty()
+
+    def _given_settings(self, struct: Any) -> Values:
+        """The provider's settings as plain values; all but strings come as JSON texts."""
+        values = {name: value for name, value in from_wire(struct).items() if name not in ENGINE_OWN}
+        for name, value in values.items():
+            rule = self._settings.get(name)
+            if isinstance(value, str) and rule is not None and rule.type is not str:
+                with contextlib.suppress(ValueError):
+                    values[name] = json.loads(value)
+        return values
 
     # Its resources
 
@@ -163,7 +163,7 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         if "name" in served.properties and new.get("name") is None:
             new["name"] = old.get("name") or _auto_name(request.urn, request.randomSeed)
         failures = check_values(new, served.properties, self._package)
-        return _check_response(new, failures or served.validate(new))
+        return _check_response(new, failures or served.validate(new), secret_paths(request.news))
 
     @_clean_errors
     def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -191,7 +191,7 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
             replaces=[path for path, (_, replaces) in changes.items() if replaces],
             diffs=list(changes),
             stables=list(served.stable),
-            deleteBeforeReplace=served.delete_before_replace,
+            deleteBeforeReplace=served.deletes_first(old_inputs, new),
             detailedDiff=detailed,
             hasDetailedDiff=True,
         )
@@ -201,9 +201,12 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         """Make a resource; in a preview, say what would be known."""
         served, inputs = self._served(request.urn), from_wire(request.properties)
         if request.preview:
-            return provider_pb2.CreateResponse(id="", properties=_expected(served, inputs))
+            return provider_pb2.CreateResponse(
+                id="", properties=_expected(served, inputs, request.properties)
+            )
         resource_id, outputs = served(self._connected()).create(inputs, self._context(served, request))
-        return provider_pb2.CreateResponse(id=resource_id, properties=_outputs(served, outputs))
+        properties = _outputs(served, outputs, request.properties)
+        return provider_pb2.CreateResponse(id=resource_id, properties=properties)
 
     @_clean_errors
     def Read(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -215,7 +218,9 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
             return provider_pb2.ReadResponse(id="")
         inputs = refreshed_inputs(served, old_inputs, outputs) if old_inputs else served.inputs_of(outputs)
         return provider_pb2.ReadResponse(
-            id=request.id, properties=_outputs(served, outputs), inputs=_outputs(served, inputs)
+            id=request.id,
+            properties=_outputs(served, outputs, request.properties, request.inputs),
+            inputs=_outputs(served, inputs, request.inputs),
         )
 
     @_clean_errors
@@ -225,10 +230,10 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         state, inputs = from_wire(request.olds), from_wire(request.news)
         if request.preview:
             stable = {name: state[name] for name in served.stable if name in state}
-            return provider_pb2.UpdateResponse(properties=_expected(served, inputs, stable))
+            return provider_pb2.UpdateResponse(properties=_expected(served, inputs, request.news, stable))
         resource = served(self._connected())
         outputs = resource.update(request.id, state, inputs, self._context(served, request))
-        return provider_pb2.UpdateResponse(properties=_outputs(served, outputs))
+        return provider_pb2.UpdateResponse(properties=_outputs(served, outputs, request.news))
 
     @_clean_errors
     def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -236,6 +241,17 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         served, state = self._served(request.urn), from_wire(request.properties)
         served(self._connected()).delete(request.id, state, self._context(served, request))
         return empty_pb2.Empty()
+
+    def init_failed(self, error: PartialCreateError, request: Any) -> Any:
+        """The status that makes the engine record what was made."""
+        told = f"{error.message} ({error.hint})"
+        properties = _outputs(self._served(request.urn), error.outputs, request.properties)
+        detail = provider_pb2.ErrorResourceInitFailed(
+            id=error.resource_id, properties=properties, inputs=request.properties, reasons=[told]
+        )
+        status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=told)
+        status.details.add().Pack(detail)
+        return _Status(status)
 
     def _served(self, urn: str) -> type[Resource[Any]]:
         token = urn.split("::")[2].rsplit("$", 1)[-1]
@@ -256,9 +272,9 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         return Context(request.timeout or served.create_timeout_s, self._cancelled)
 
 
-def _check_response(values: Values, failures: list[Any]) -> Any:
+def _check_response(values: Values, failures: list[Any], secret: set[Path]) -> Any:
     return provider_pb2.CheckResponse(
-        inputs=to_wire(values),
+        inputs=to_wire(values, secret),
         failures=[provider_pb2.CheckFailure(property=f.property, reason=f.reason) for f in failures],
     )
 
@@ -267,19 +283,17 @@ def _auto_name(urn: str, seed: bytes) -> str:
     return f"{urn.rsplit('::', 1)[-1]}-{seed.hex()[:7]}"
 
 
-def _secret_names(served: type[Resource[Any]]) -> set[str]:
-    return {name for name, rule in served.properties.items() if rule.secret}
+def _outputs(served: type[Resource[Any]], values: Values, *given: Any) -> Any:
+    """Values for the engine; a secret is what the resource says is one, and what was `given` as one."""
+    secret = {(name,) for name, rule in served.properties.items() if rule.secret}
+    return to_wire(values, secret.union(*map(secret_paths, given)))
 
 
-def _outputs(served: type[Resource[Any]], values: Values) -> Any:
-    return to_wire(values, _secret_names(served))
-
-
-def _expected(served: type[Resource[Any]], inputs: Values, stable: Values | None = None) -> Any:
+def _expected(served: type[Resource[Any]], inputs: Values, given: Any, stable: Values | None = None) -> Any:
     """Outputs as far as a preview knows them."""
     computed = [name for name, rule in served.properties.items() if rule.computed and name not in inputs]
     unknown = dict.fromkeys([*served.outputs, *computed], UNKNOWN)
-    return _outputs(served, unknown | (stable or {}) | inputs)
+    return _outputs(served, unknown | (stable or {}) | inputs, given)
 
 
 def serve(package: str) -> None:
@@ -301,29 +315,3 @@ def serve(package: str) -> None:
     while not ended.wait(PARENT_CHECK_S) and os.getppid() == parent:
         pass
     server.stop(grace=GRACE_S).wait()
-
-
-def write_launchers(folder: Path) -> dict[str, Path]:
-    """Write an executable for each package, where the engine looks for it.
-
-    Args:
-        folder: Where; created if need be.
-
-    Returns:
-        Package -> folder with its `pulumi-resource-<package>`, for the project manifest.
-    """
-    root = Path(__file__).resolve().parent.parent.parent
-    launchers: dict[str, Path] = {}
-    for package in VERSIONS:
-        launchers[package] = folder / package
-        launchers[package].mkdir(parents=True, exist_ok=True)
-        script = (
-            "#!/bin/sh\n"
-            f"PYTHONPATH={shlex.quote(str(root))} "
-            f'exec {shlex.quote(sys.executable)} -m pairlab.plugin {package} "$@"\n'
-        )
-        path = launchers[package] / f"pulumi-resource-{package}"
-        if not path.is_file() or path.read_text() != script:
-            path.write_text(script)
-            path.chmod(0o755)
-    return launchers

@@ -5,13 +5,14 @@ Source: Pulumi's provider protocol, `proto/pulumi/provider.proto`, and its prope
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from google.protobuf import struct_pb2
 
 from pairlab.plugin.resource import UNKNOWN, Values
 
+Path = tuple[str | int, ...]
 UNKNOWN_TEXT = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 SIGNATURE = "4dabf18193072939515e22adb298388d"
 SECRET = "1b47061264138c4ac30d75fd1eb44270"
@@ -22,14 +23,23 @@ def from_wire(struct: struct_pb2.Struct) -> Values:
     return {key: _plain(value) for key, value in struct.fields.items()}
 
 
-def to_wire(values: Mapping[str, Any], secret: Collection[str] = ()) -> struct_pb2.Struct:
-    """A Struct; None is left out, and the keys in `secret` are marked as secrets."""
+def secret_paths(struct: struct_pb2.Struct) -> set[Path]:
+    """Where secrets are, as paths of keys and indices."""
+    return {path for key, value in struct.fields.items() for path in _secrets(value, (key,))}
+
+
+def to_wire(values: Mapping[str, Any], secret: Iterable[Path] = ()) -> struct_pb2.Struct:
+    """A Struct; None is left out.
+
+    Args:
+        values: Plain values.
+        secret: Paths that are marked as secrets; where one leads nowhere, what it came through is one.
+    """
+    packed = _packed(values)
+    for path in sorted(secret, key=len):
+        _mark(packed, path)
     struct = struct_pb2.Struct()
-    for key, value in values.items():
-        if value is None:
-            continue
-        plain = _packed(value)
-        struct.update({key: {SIGNATURE: SECRET, "value": plain} if key in secret else plain})
+    struct.update(packed)
     return struct
 
 
@@ -40,6 +50,44 @@ def known(value: Any) -> bool:
     if isinstance(value, list):
         return all(known(item) for item in value)
     return value is not UNKNOWN
+
+
+def _secrets(value: struct_pb2.Value, path: Path) -> Iterator[Path]:
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        fields = value.struct_value.fields
+        if SIGNATURE in fields and fields[SIGNATURE].string_value == SECRET:
+            yield path
+            return
+        for key, item in fields.items():
+            yield from _secrets(item, (*path, key))
+    elif kind == "list_value":
+        for index, item in enumerate(value.list_value.values):
+            yield from _secrets(item, (*path, index))
+
+
+def _mark(packed: dict[str, Any], path: Path) -> None:
+    """Make a secret of what a path leads to, or of the last thing on it."""
+    holder: Any = packed
+    step = path[0]
+    if not _has(holder, step):
+        return
+    for next_step in path[1:]:
+        if not _has(holder[step], next_step) or _is_secret(holder[step]):
+            break
+        holder, step = holder[step], next_step
+    if not _is_secret(holder[step]):
+        holder[step] = {SIGNATURE: SECRET, "value": holder[step]}
+
+
+def _is_secret(value: Any) -> bool:
+    return isinstance(value, dict) and value.get(SIGNATURE) == SECRET
+
+
+def _has(holder: Any, step: Any) -> bool:
+    if isinstance(holder, dict):
+        return step in holder
+    return isinstance(holder, list) and isinstance(step, int) and step < len(holder)
 
 
 def _plain(value: struct_pb2.Value) -> Any:

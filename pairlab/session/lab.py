@@ -13,7 +13,7 @@ from typing import Any
 from pairlab import side as sides
 from pairlab.errors import ConflictError, LabError
 from pairlab.host.accelerator import accelerator
-from pairlab.host.holders import port_holder, subnet_holder
+from pairlab.host.net import port_holder, subnet_holder
 from pairlab.model import (
     LabKeys,
     LabSpec,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from pairlab.model import Settings
 
 DOCKER = "docker -H unix:///var/run/docker.sock"
 VIRSH = "virsh -c qemu:///system"
-STATUS = "start-stop-daemon --status --pidfile /run/virtlogd.pid"
+REAL_PROCESS_RUNS = daemons.process_runs
 
 
 def a_host(tmp_path: Path, runner: AnsweringRunner, *, account: str = "", systemd: bool = False) -> Host:
@@ -40,7 +41,6 @@ def ready(**more: Any) -> AnsweringRunner:
             f"{DOCKER} service ls": "\n",
             f"{VIRSH} uri": "qemu:///system\n",
             f"{VIRSH} list": "\n",
-            STATUS: "",
             **more,
         }
     )
@@ -53,6 +53,7 @@ def _host_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rights.kvm_device_step, "__kwdefaults__", {"device": device})
     monkeypatch.setattr(packages, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(packages, "binding_version", packages.locked_binding_version)
+    monkeypatch.setattr(daemons, "process_runs", lambda name, pid_file: True)
     monkeypatch.setattr(daemons, "POLL_S", 0.001)
     monkeypatch.setattr(daemons, "ANSWER_TIMEOUT_S", 0.05)
 
@@ -64,8 +65,11 @@ def test_a_host_in_place_needs_nothing_and_is_not_changed(tmp_path: Path) -> Non
     assert not (tmp_path / "state").exists()
 
 
-def test_a_bare_host_needs_all_in_order_and_says_what_it_changes(tmp_path: Path) -> None:
-    plan = setup.plan(a_host(tmp_path, AnsweringRunner({"dpkg-query": 1, STATUS: 3})))
+def test_a_bare_host_needs_all_in_order_and_says_what_it_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemons, "process_runs", lambda name, pid_file: False)
+    plan = setup.plan(a_host(tmp_path, AnsweringRunner({"dpkg-query": 1})))
     names = [step.name for step in plan]
     assert names == [n for n in ("Debian packages", "dockerd", "virtlogd", "libvirtd", "Swarm") if n in names]
     assert {"Debian packages", "dockerd", "virtlogd", "libvirtd", "Swarm"} <= set(names)
@@ -298,3 +302,21 @@ def test_new_groups_come_with_the_same_path_and_arguments() -> None:
     line = with_new_groups(["invoke", "lab.up", "--lab", "a b"])
     assert line[:3] == ["sudo", "-n", "--preserve-env"]
     assert line[-4:] == ["invoke", "lab.up", "--lab", "a b"]
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "runs"),
+    [
+        ("{pid}\n", "{comm}", True),
+        ("{pid}\n", "other", False),
+        ("", "{comm}", False),
+        ("-1", "{comm}", False),
+    ],
+)
+def test_a_pid_file_counts_only_while_its_program_runs(
+    tmp_path: Path, content: str, name: str, runs: bool
+) -> None:
+    comm = Path("/proc/self/comm").read_text().strip()
+    (tmp_path / "pid").write_text(content.format(pid=os.getpid()))
+    assert REAL_PROCESS_RUNS(name.format(comm=comm), tmp_path / "pid") is runs
+    assert not REAL_PROCESS_RUNS(comm, tmp_path / "none")

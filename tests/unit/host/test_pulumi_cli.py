@@ -135,6 +135,12 @@ def test_a_new_one_that_does_not_run_is_not_put_in_place(path: Path, tmp_path: P
     assert [child.name for child in (tmp_path / "pulumi").iterdir()] == ["lock"]
 
 
+def test_what_a_killed_run_left_is_cleared(path: Path, tmp_path: Path) -> None:
+    put(tmp_path / "pulumi" / "making-old" / "bin", "pulumi")
+    get(tmp_path, Tools(installer=True))
+    assert {child.name for child in (tmp_path / "pulumi").iterdir()} == {"lock", PINNED}
+
+
 def test_a_failed_build_leaves_nothing_and_says_why(path: Path, tmp_path: Path) -> None:
     put(path, "go")
     runner = Tools(installer=False, go="1.99")

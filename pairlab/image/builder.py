@@ -1,0 +1,181 @@
+"""Builds images: chooses what to begin with, shares what two builds have in common, packs the result."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pairlab.errors import CommandError
+from pairlab.image.container_archive import write_archive, write_own_layer
+from pairlab.image.recipe import BASE_PACKAGES, VM_PACKAGES, Recipe, short_digest, vm_base_files
+from pairlab.image.record import VERSION_LABEL, ImageRecord, reference
+from pairlab.image.rootfs import Stage, build_error, debian_sources, make_root
+from pairlab.progress import Progress
+from pairlab.run import Runner
+
+BASE, VM_BASE, LISTS = "base.tar", "vm-base.tar", "lists.tar"
+BASE_FORMAT = 3
+"""Raised when the way of making a base changes."""
+
+
+@dataclass
+class Builder:
+    """Builds the missing images of one call.
+
+    Attributes:
+        cache: The image cache, locked by the caller.
+        runner: Runs mmdebstrap and qemu-img.
+        progress: Told each phase, and now and then in a long one.
+    """
+
+    cache: Path
+    runner: Runner
+    progress: Progress
+    _base_came: threading.Event = field(default_factory=threading.Event)
+
+    def build_all(self, recipes: Sequence[Recipe]) -> list[ImageRecord]:
+        """Build recipes of one pocket side by side.
+
+        Raises:
+            ImageError: One failed; nothing half-made of it is left.
+        """
+        if not recipes:
+            return []
+        sources = debian_sources(self.runner, recipes[0].pocket)
+        # A VM's build makes the base on its way; the container's waits for that, not for the whole.
+        ordered = sorted(recipes, key=lambda recipe: recipe.form != "vm")
+        with ThreadPoolExecutor(max_workers=len(ordered)) as pool:
+            futures = [
+                pool.submit(self._build, recipe, sources, leads=number == 0)
+                for number, recipe in enumerate(ordered)
+            ]
+            return [future.result() for future in futures]
+
+    def _build(self, recipe: Recipe, sources: list[str], *, leads: bool) -> ImageRecord:
+        chain = self._chain(recipe, sources)
+        if not leads and not chain[0][0].is_file():
+            self._base_came.wait()
+        try:
+            with staging(self.cache) as out:
+                begun = max((n for n, (path, _) in enumerate(chain) if path.is_file()), default=-1)
+                stages = [stage for _, steps in chain[begun + 1 :] for stage in steps]
+                own = Stage(recipe.packages, recipe.files, recipe.commands)
+                kept = {steps[-1].saved: path for path, steps in chain}
+                kept[LISTS] = chain[0][0].with_suffix(".lists.tar")
+                base = [path for path in (chain[begun][0], kept[LISTS]) if begun >= 0 and path.is_file()]
+
+                def save(name: str) -> None:
+                    keep(out / name, kept[name])
+                    if name == LISTS:
+                        self._base_came.set()
+
+                make_root(
+                    recipe,
+                    [*stages, own],
+                    base=base,
+                    out=out,
+                    sources=sources,
+                    runner=self.runner,
+                    progress=self.progress,
+                    saved=save,
+                )
+                return self._finish(recipe, out, kept[BASE])
+        finally:
+            if leads:
+                self._base_came.set()
+
+    def _chain(self, recipe: Recipe, sources: list[str]) -> list[tuple[Path, list[Stage]]]:
+        """Tar files of ever more of the image, each with the stages that make it of the one before."""
+        folder = self.cache / "bases"
+        key = short_digest([BASE_FORMAT, sources, BASE_PACKAGES], 16)
+        chain = [(folder / f"{key}.tar", [Stage(saved=BASE, lists=LISTS)])]
+        if recipe.form == "vm":
+            files = vm_base_files()
+            contents = {path: file.content for path, file in files.items()}
+            key = short_digest([key, VM_PACKAGES, contents], 16)
+            chain.append((folder / f"{key}.tar", [Stage(files=files), Stage(VM_PACKAGES, saved=VM_BASE)]))
+        return chain
+
+    def _finish(self, recipe: Recipe, out: Path, base: Path) -> ImageRecord:
+        version = (out / "version").read_text().strip()
+        lines = (out / "packages").read_text().splitlines()
+        packages = dict(line.split(" ", 1) for line in lines)
+        result = out / "result"
+        result.mkdir()
+        if recipe.form == "vm":
+            self.progress(f"{recipe.name} (vm): compressing the disk")
+            self._compress(recipe, out / "disk.raw", result / "disk.qcow2")
+            for name in ("vmlinuz", "initrd"):
+                shutil.move(out / name, result / name)
+        else:
+            self.progress(f"{recipe.name} (container): separating its layer from the base")
+            write_own_layer(out / "root.tar", base, out / "own.tar")
+            labels = {VERSION_LABEL: version, "org.pairlab.workload": recipe.name}
+            name = reference(recipe.name, version)
+            write_archive(result / "image.tar", [base, out / "own.tar"], name, recipe.config, labels)
+        record = ImageRecord.of(
+            result,
+            name=recipe.name,
+            form=recipe.form,
+            version=version,
+            recipe=recipe.digest,
+            packages=packages,
+        )
+        keep(result, image_folder(self.cache, recipe))
+        self.progress(f"built {recipe.name} ({recipe.form}) {version}")
+        return record.placed(image_folder(self.cache, recipe))
+
+    def _compress(self, recipe: Recipe, raw: Path, target: Path) -> None:
+        # zstd: a third of the size, which every lab's upload gains from, for a second of one CPU.
+        argv = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd"]
+        argv += ["-m", "4", "-W"]
+        try:
+            self.runner.run([*argv, str(raw), str(target)])
+        except CommandError as error:
+            raise build_error(f"making the disk of {recipe.name}", error) from error
+        raw.unlink()
+
+
+def image_folder(cache: Path, recipe: Recipe) -> Path:
+    """Where the image of a recipe is kept."""
+    return cache / f"{recipe.name}-{recipe.form}" / recipe.digest
+
+
+def keep(made: Path, target: Path) -> None:
+    """Put a finished file or folder in its place, at once."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if made.is_dir() and target.exists():
+        shutil.rmtree(target)
+    if made.stat().st_dev == target.parent.stat().st_dev:
+        os.replace(made, target)
+        return
+    near = target.with_name(f".{target.name}")
+    shutil.move(made, near)
+    os.replace(near, target)
+
+
+@contextmanager
+def staging(cache: Path) -> Iterator[Path]:
+    """A folder for what is being made, gone afterwards.
+
+    A normal user's build runs as other users of a user namespace, who may not look into a home directory.
+    """
+    if os.geteuid() == 0:
+        parent = cache / "making"
+        parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=parent) as folder:
+            yield Path(folder)
+        return
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="pairlab-making-") as outer:
+        Path(outer).chmod(0o711)
+        inner = Path(outer) / "out"
+        inner.mkdir()
+        inner.chmod(0o777)
+        yield inner

@@ -1,0 +1,89 @@
+"""A cloud image by URL as the guest: fetched once, trusted by its digest, booted from its own disk."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import BinaryIO
+
+from pairlab.errors import CommandError, ImageError
+from pairlab.image.builder import keep
+from pairlab.image.record import ImageRecord
+from pairlab.image.rootfs import build_error
+from pairlab.model import VmImage
+from pairlab.progress import Progress
+from pairlab.run import Runner
+
+CHUNK_BYTES = 1 << 20
+TELL_EVERY_S = 2.0
+TIMEOUT_S = 60.0
+DISK = "disk.qcow2"
+
+
+def guest_folder(cache: Path, sha256: str) -> Path:
+    """Where the guest image of a digest is kept."""
+    return cache / "guest-vm" / sha256[:16]
+
+
+def fetch_guest(
+    url: str, sha256: str, *, cache: Path, out: Path, runner: Runner, progress: Progress
+) -> ImageRecord:
+    """Fetch a cloud image and keep it as qcow2.
+
+    Args:
+        url: `https://`, `http://` or `file://`.
+        sha256: Digest that it must have, in hexadecimal.
+        cache: The image cache, locked by the caller.
+        out: Folder for what is being made.
+        runner: Runs qemu-img.
+        progress: Told how far it is.
+
+    Raises:
+        ImageError: It cannot be fetched, has another digest, or is no disk image.
+    """
+    if urllib.parse.urlsplit(url).scheme not in ("http", "https", "file"):
+        raise ImageError(f"{url} cannot be fetched", hint="guestImageUrl takes http://, https:// and file://")
+    fetched, result = out / "fetched", out / "result"
+    result.mkdir()
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as source, fetched.open("wb") as target:
+            digest = _copy(source, target, int(source.headers.get("Content-Length") or 0), progress)
+    except urllib.error.URLError as error:
+        raise ImageError(
+            f"{url} cannot be fetched: {error.reason}", hint="check guestImageUrl and this host's network"
+        ) from error
+    if digest != sha256:
+        raise ImageError(
+            f"{url} has SHA-256 {digest}, not {sha256}",
+            hint="it is damaged or another version: take the digest from its publisher for guestImageSha256",
+        )
+    progress("converting the guest image")
+    try:
+        runner.run(["qemu-img", "convert", "-O", "qcow2", str(fetched), str(result / DISK)])
+    except CommandError as error:
+        raise build_error(f"converting {url}", error) from error
+    record = ImageRecord.of(result, name="guest", form="vm", version=sha256[:12], recipe=sha256, packages={})
+    keep(result, guest_folder(cache, sha256))
+    return record.placed(guest_folder(cache, sha256))
+
+
+def _copy(source: BinaryIO, target: BinaryIO, total: int, progress: Progress) -> str:
+    digest, done, told = hashlib.sha256(), 0, 0.0
+    while chunk := source.read(CHUNK_BYTES):
+        digest.update(chunk)
+        target.write(chunk)
+        done += len(chunk)
+        if time.monotonic() - told > TELL_EVERY_S:
+            told = time.monotonic()
+            progress(f"fetching the guest image: {done >> 20} of {total >> 20 or '?'} MiB")
+    return digest.hexdigest()
+
+
+def guest_image(record: ImageRecord) -> VmImage:
+    """A guest that owns its kernel: it has no kernel and no initial RAM file system beside its disk."""
+    disk = record.folder / DISK
+    return VmImage(record.version, disk, Path(), Path(), size_bytes=record.size_bytes)

@@ -1,0 +1,1 @@
+"""The embedded `docker` plugin: one module a resource, on docker-py."""

@@ -1,0 +1,109 @@
+"""A runner that stands in for mmdebstrap, qemu-img, apt and Docker: it leaves the files that they would."""
+
+import hashlib
+import io
+import json
+import re
+import tarfile
+from pathlib import Path
+
+from pairlab.errors import CommandError
+from pairlab.model import Workload
+from pairlab.run import Completed
+
+WEB = Workload(
+    name="web",
+    packages=("nginx",),
+    port=8080,
+    health_path="/healthz",
+    unit="nginx.service",
+    command=("/usr/sbin/nginx",),
+    user="www-data",
+    files={"/etc/nginx/nginx.conf": "workload/web/nginx.conf.j2"},
+)
+SOURCES = """\
+bookworm main http://mirror.test/debian
+bookworm-updates main http://mirror.test/debian
+bookworm-security main http://mirror.test/debian-security
+"""
+
+
+def write_tar(path: Path, entries: dict[str, str]) -> None:
+    with tarfile.open(path, "w") as tar:
+        for name, text in entries.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text)
+            tar.addfile(entry, io.BytesIO(text.encode()))
+
+
+class BuildingRunner:
+    """Attributes: `ran`: programs in order; `docker`: reference -> version; `failure`: mmdebstrap's log."""
+
+    def __init__(self):
+        self.ran = []
+        self.docker = {}
+        self.used = set()
+        self.failure = ""
+        self.nginx = "1.22.1-9+deb12u9"
+
+    def run(self, argv, *, check=True, on_line=None, **_):
+        words = list(argv)
+        program = next(word for word in words if not word.startswith("-") and word != "unshare")
+        self.ran.append(program)
+        output = getattr(self, "_" + program.replace("-", "_"))(words, on_line)
+        code, text = output if isinstance(output, tuple) else (0, output or "")
+        if check and code:
+            raise CommandError(f"{program} failed", hint="look", details=text)
+        return Completed(tuple(words), code, text, "")
+
+    def builds(self) -> int:
+        return self.ran.count("mmdebstrap")
+
+    def _apt_get(self, words, _):
+        return SOURCES
+
+    def _apt_config(self, words, _):
+        return ""
+
+    def _mmdebstrap(self, words, on_line):
+        if self.failure:
+            return 1, self.failure
+        script = Path(next(w for w in words if w.startswith("--customize-hook=")).split("=", 1)[1])
+        text, out = script.read_text(), script.parent
+        for name in ("base.tar", "vm-base.tar"):
+            if f"pack {name}" in text:
+                write_tar(out / name, {"./etc/debian_version": "12"})
+                on_line(f"pairlab: saved {name}")
+        if "saved lists.tar" in text:
+            write_tar(out / "lists.tar", {})
+            on_line("pairlab: saved lists.tar")
+        packages = f"nginx {self.nginx}\n"
+        (out / "packages").write_text(packages)
+        recipe = re.search(r"echo (\w{16}); cat", text)[1]
+        version = hashlib.sha256((recipe + packages).encode()).hexdigest()[:12]
+        (out / "version").write_text(version + "\n")
+        if "mke2fs" in text:
+            for name in ("disk.raw", "vmlinuz", "initrd"):
+                (out / name).write_text(f"{name} of {version}")
+        else:
+            write_tar(out / "root.tar", {"./etc/debian_version": "12", "./etc/pairlab/image": version})
+        return ""
+
+    def _qemu_img(self, words, _):
+        Path(words[-1]).write_text("QFI" + Path(words[-2]).read_text())
+        return ""
+
+    def _docker(self, words, _):
+        if "load" in words:
+            with tarfile.open(words[-1]) as tar:
+                manifest = json.load(tar.extractfile("manifest.json"))[0]
+                config = json.load(tar.extractfile(manifest["Config"]))
+            self.docker[manifest["RepoTags"][0]] = config["config"]["Labels"]["org.pairlab.image"]
+            return ""
+        if "inspect" in words:
+            return (0, self.docker[words[-1]] + "\n") if words[-1] in self.docker else (1, "no such image")
+        assert words[3:5] == ["image", "rm"]
+        if words[-1] in self.used:
+            return 1, "conflict: a container uses it"
+        del self.docker[words[-1]]
+        return ""

@@ -1,0 +1,218 @@
+import fcntl
+import json
+import os
+import threading
+
+import pytest
+from image_worlds import WEB, BuildingRunner
+
+from pairlab.errors import ImageError
+from pairlab.image.store import ImageStore
+
+
+@pytest.fixture
+def runner():
+    return BuildingRunner()
+
+
+@pytest.fixture
+def store(tmp_path, runner):
+    return ImageStore(tmp_path / "images", runner)
+
+
+@pytest.fixture
+def told():
+    return []
+
+
+def test_a_first_build_gives_both_forms_and_loads_the_container(store, runner, told):
+    images = store.ensure(WEB, progress=told.append)
+    assert images.vm.built
+    assert images.vm.disk.read_text().startswith("QFI")
+    assert images.vm.size_bytes == sum(
+        path.stat().st_size for path in (images.vm.disk, images.vm.kernel, images.vm.initrd)
+    )
+    assert runner.docker == {images.container.reference: images.container.version}
+    assert len(images.vm.version) == len(images.container.version) == 12
+    assert any("web" in line for line in told)
+
+
+def test_a_second_ensure_builds_nothing(store, runner, told):
+    first = store.ensure(WEB, progress=told.append)
+    built = runner.builds()
+    assert store.ensure(WEB, progress=told.append) == first
+    assert runner.builds() == built == 2
+
+
+def test_a_rebuild_starts_from_the_kept_bases(store, runner, told, tmp_path):
+    store.ensure(WEB, progress=told.append)
+    bases = sorted((tmp_path / "images" / "bases").iterdir())
+    store.ensure(WEB, progress=told.append, pins={"nginx": "1.22.1-9+deb12u11"})
+    assert sorted((tmp_path / "images" / "bases").iterdir()) == bases
+    assert len(bases) == 3
+    assert len(store.records()) == 4
+
+
+def test_refresh_takes_what_the_mirror_has_now(store, runner, told):
+    old = store.ensure(WEB, progress=told.append)
+    runner.nginx = "1.22.1-9+deb12u11"
+    new = store.ensure(WEB, progress=told.append, refresh=True)
+    assert new.vm.version != old.vm.version
+    assert new.container.version != old.container.version
+
+
+@pytest.mark.parametrize("name", ["disk.qcow2", "vmlinuz", "initrd"])
+def test_a_truncated_file_is_rebuilt_and_never_used(store, runner, told, name):
+    image = store.ensure(WEB, progress=told.append).vm
+    path = image.disk.with_name(name)
+    whole = path.read_bytes()
+    os.truncate(path, len(whole) // 2)
+    assert store.ensure(WEB, progress=told.append).vm == image
+    assert path.read_bytes() == whole
+    assert runner.builds() == 3
+
+
+def test_a_changed_file_of_the_same_size_is_rebuilt(store, runner, told):
+    image = store.ensure(WEB, progress=told.append).vm
+    whole = image.disk.read_bytes()
+    image.disk.write_bytes(b"X" + whole[1:])
+    assert store.ensure(WEB, progress=told.append).vm.disk.read_bytes() == whole
+
+
+def test_an_image_that_was_removed_from_docker_is_loaded_again_without_a_build(store, runner, told):
+    store.ensure(WEB, progress=told.append)
+    built, there = runner.builds(), dict(runner.docker)
+    runner.docker.clear()
+    store.ensure(WEB, progress=told.append)
+    assert (runner.builds(), runner.docker) == (built, there)
+
+
+@pytest.mark.parametrize(
+    ("log", "cause", "hint"),
+    [
+        (
+            "I: x\nE: Unable to locate package ngnix\nE: run failed",
+            "Unable to locate package ngnix",
+            "packages",
+        ),
+        ("E: Version '9' for 'nginx' was not found", "was not found", "packages"),
+        ("tar: write error: No space left on device", "No space left", "image.prune"),
+        (
+            "W: Failed to fetch http://mirror.test/x  Could not resolve 'mirror.test'",
+            "Failed to fetch",
+            "mirror",
+        ),
+        ("something new", "something new", "log"),
+    ],
+)
+def test_a_failed_build_names_its_cause_and_leaves_nothing(store, runner, told, tmp_path, log, cause, hint):
+    runner.failure = log
+    with pytest.raises(ImageError) as caught:
+        store.ensure(WEB, progress=told.append)
+    assert cause in caught.value.message
+    assert hint in caught.value.hint
+    assert caught.value.details == log
+    assert store.records() == []
+    assert list((tmp_path / "images" / "making").iterdir()) == []
+    runner.failure = ""
+    assert store.ensure(WEB, progress=told.append).vm.built
+
+
+def test_what_an_interrupted_build_left_is_cleared_at_the_next(store, told, tmp_path):
+    left = tmp_path / "images" / "making" / "tmp-of-a-killed-build"
+    left.mkdir(parents=True)
+    (left / "disk.raw").write_text("half")
+    store.ensure(WEB, progress=told.append)
+    assert not left.exists()
+
+
+def test_a_release_pocket_only_by_default_and_security_on_request(store, runner, told):
+    asked = []
+    run = runner._mmdebstrap
+    runner._mmdebstrap = lambda words, on_line: (asked.append(words), run(words, on_line))[1]
+    store.ensure(WEB, progress=told.append)
+    assert not any("security" in word for words in asked for word in words)
+    asked.clear()
+    store.ensure(WEB, progress=told.append, pocket="security")
+    assert all("deb http://mirror.test/debian-security bookworm-security main" in words for words in asked)
+    assert all("deb http://mirror.test/debian bookworm main" in words for words in asked)
+
+
+def test_planned_asks_nobody(store, runner, told):
+    assert not store.planned(WEB).vm.built
+    assert not store.planned_front_door().built
+    assert runner.ran == []
+    made = store.ensure(WEB, progress=told.append)
+    runner.ran.clear()
+    assert store.planned(WEB) == made
+    assert runner.ran == []
+
+
+def test_prune_keeps_what_is_in_use_and_touches_only_what_docker_has_under_our_label(store, runner, told):
+    images = store.ensure(WEB, progress=told.append)
+    door = store.ensure_front_door(progress=told.append)
+    runner.docker["pairlab/front-door:" + door.version] = "somebody-else's"
+    runner.docker["nginx:latest"] = ""
+    removed = store.prune({images.container.version}, progress=told.append)
+    assert {(record.name, record.form) for record in removed} == {("web", "vm"), ("front-door", "container")}
+    assert set(runner.docker) == {images.container.reference, door.reference, "nginx:latest"}
+    assert [record.version for record in store.records()] == [images.container.version]
+    assert not images.vm.disk.exists()
+
+
+def test_prune_keeps_what_a_container_still_uses(store, runner, told):
+    images = store.ensure(WEB, progress=told.append)
+    runner.used.add(images.container.reference)
+    assert [record.form for record in store.prune((), progress=told.append)] == ["vm"]
+    assert images.container.reference in runner.docker
+    assert store.planned(WEB).container == images.container
+    assert any("keeping" in line for line in told)
+
+
+def test_prune_of_everything_frees_the_bases_too(store, told, tmp_path):
+    store.ensure(WEB, progress=told.append)
+    store.prune((), progress=told.append)
+    assert store.records() == []
+    assert not (tmp_path / "images" / "bases").exists()
+
+
+def test_a_second_builder_waits_and_says_for_whom(store, told, tmp_path):
+    (tmp_path / "images").mkdir()
+    waiting = threading.Event()
+
+    def progress(line):
+        told.append(line)
+        waiting.set()
+
+    with (tmp_path / "images" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write("4711")
+        lock.flush()
+        other = threading.Thread(target=lambda: store.ensure(WEB, progress=progress))
+        other.start()
+        assert waiting.wait(10)
+        assert "4711" in told[0]
+        assert store.records() == []
+    other.join(10)
+    assert len(store.records()) == 2
+
+
+def test_a_cache_that_may_not_be_written_is_named(runner, told, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ImageError, match="file/images cannot be written"):
+        ImageStore(tmp_path / "file" / "images", runner).ensure(WEB, progress=told.append)
+
+
+def test_a_host_without_debian_12_is_told_so(store, runner, told):
+    runner._apt_get = lambda *_: "jammy main http://mirror.test/ubuntu\n"
+    with pytest.raises(ImageError, match="bookworm") as caught:
+        store.ensure(WEB, progress=told.append)
+    assert "sources.list" in caught.value.hint
+
+
+def test_records_tell_packages_sizes_and_digests(store, told):
+    images = store.ensure(WEB, progress=told.append)
+    record = next(record for record in store.records() if record.form == "vm")
+    assert record.packages == {"nginx": "1.22.1-9+deb12u9"}
+    assert set(record.files) == set(record.sizes) == {"disk.qcow2", "vmlinuz", "initrd"}
+    assert json.loads((record.folder / "record.json").read_text())["version"] == images.vm.version
