@@ -181,7 +181,7 @@ def shell(_: Context, instance: str, lab: str = "dev") -> None:
 
 @task(
     name="exec",
-    positional=["instance"],
+    positional=["instance", "command"],
     help=LAB | {"instance": "Which one, such as vm/0.", "command": "What to run, one quoted string."},
 )
 @command

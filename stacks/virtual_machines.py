@@ -150,14 +150,15 @@ class VirtualMachines(pulumi.ComponentResource):
             description=f"Instance {host} of the pairlab lab {spec.name}",
             metadata=self._metadata(tier, number, index, image),
             type="kvm" if spec.accelerator is Accelerator.KVM else "qemu",
-            cpu=libvirt.DomainCpuArgs(mode="host-passthrough")
-            if spec.accelerator is Accelerator.KVM
-            else None,
+            # Emulation: all that QEMU can emulate; the guest's start draws on RDRAND.
+            cpu=libvirt.DomainCpuArgs(
+                mode="host-passthrough" if spec.accelerator is Accelerator.KVM else "maximum"
+            ),
             memory=spec.settings.vm_memory_mib,
             vcpu=spec.settings.vm_cpus,
             kernel=boot.kernel.id if boot.kernel else None,
             initrd=boot.initrd.id if boot.initrd else None,
-            cmdlines=[_cmdline_entry(word) for word in image.cmdline] if boot.kernel else None,
+            cmdlines=_cmdlines(image.cmdline) if boot.kernel else None,
             disks=[
                 libvirt.DomainDiskArgs(file=f"{spec.pool_path}/{host}-{digest}.qcow2"),
                 libvirt.DomainDiskArgs(file=f"{spec.pool_path}/{host}-{digest}-seed.img"),
@@ -215,7 +216,8 @@ class VirtualMachines(pulumi.ComponentResource):
         ).strip()
 
 
-def _cmdline_entry(word: str) -> dict[str, str]:
-    """`quiet` -> {"_": "quiet"}, `root=/dev/vda` -> {"root": "/dev/vda"}: the provider's form."""
-    name, separator, value = word.partition("=")
-    return {name: value} if separator else {"_": word}
+def _cmdlines(words: Sequence[str]) -> list[dict[str, str]]:
+    """Kernel parameters in the form in which the provider reads them back: named ones, then bare words."""
+    named = dict(word.split("=", 1) for word in words if "=" in word)
+    bare = sorted(word for word in words if "=" not in word)
+    return [named, {"_": " ".join(bare)}]

@@ -61,7 +61,7 @@ class _Recorder:
             return
         name = step.urn.rsplit("::", 1)[-1]
         op = step.op.value if hasattr(step.op, "value") else str(step.op)
-        detailed = {path: str(diff.kind) for path, diff in (step.detailed_diff or {}).items()}
+        detailed = {path: diff.diff_kind.value for path, diff in (step.detailed_diff or {}).items()}
         old, new = step.old, step.new
         # A replacement is told in three steps: the whole is what counts.
         if not (op in ("create-replacement", "delete-replaced") and step.urn in self.changes):

@@ -167,7 +167,7 @@ def vm_recipe(workload: Workload, *, pocket: str, pins: Mapping[str, str]) -> Re
         # Otherwise nobody may log in between the first ssh and the end of the start.
         ("ln", "-s", "/dev/null", "/etc/tmpfiles.d/systemd-nologin.conf"),
         ("systemctl", "--quiet", "set-default", "pairlab.target"),
-        ("useradd", "--create-home", "--shell", "/bin/bash", "lab"),
+        ("useradd", "--create-home", "--shell", "/bin/bash", "--groups", "systemd-journal", "lab"),
         ("rm", "-f", "/etc/fstab"),
         ("sh", "-c", "rm -f /etc/ssh/ssh_host_*"),
     )

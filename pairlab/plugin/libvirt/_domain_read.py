@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -95,11 +94,18 @@ def _machine(canonical: str, recorded: Any) -> str:
 
 
 def _cmdlines(line: str) -> list[dict[str, str]]:
-    entries = []
-    for word in shlex.split(line):
+    """The official plugin's form: maps of named parameters, a repeated name begins another; bare words last."""
+    maps: list[dict[str, str]] = []
+    bare: list[str] = []
+    for word in line.split():
         name, equals, value = word.partition("=")
-        entries.append({name: value} if equals else {"_": word})
-    return entries
+        if not equals:
+            bare.append(word)
+        elif maps and name not in maps[-1]:
+            maps[-1][name] = value
+        else:
+            maps.append({name: value})
+    return [*maps, {"_": " ".join(bare)}] if bare else maps
 
 
 def _cpu(mode: str, recorded: Values) -> Values | None:

@@ -69,7 +69,13 @@ def _without_none(value: Any) -> Any:
 
 def settle(resource: type[Resource[Any]], recorded: Values, found: Values) -> Values:
     """`reconcile`, but a recorded value that means the same as the found one stays as it was written."""
-    merged = reconcile(recorded, found)
+    # Compared first as found: lists may come in another order, and must not be merged item by item then.
+    alike = {
+        name: recorded[name]
+        for name, value in found.items()
+        if value is not None and name in recorded and not resource.differs(name, value, recorded[name])
+    }
+    merged = reconcile(recorded, {**found, **alike})
     return {
         name: reconcile(value, recorded[name])
         if name in recorded and not resource.differs(name, value, recorded[name])
