@@ -73,7 +73,7 @@ def settle(resource: type[Resource[Any]], recorded: Values, found: Values) -> Va
     alike = {
         name: recorded[name]
         for name, value in found.items()
-        if value is not None and name in recorded and not resource.differs(name, value, recorded[name])
+        if isinstance(value, list) and name in recorded and not resource.differs(name, value, recorded[name])
     }
     merged = reconcile(recorded, {**found, **alike})
     return {
