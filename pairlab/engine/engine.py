@@ -162,6 +162,31 @@ class Engine:
         deployment = self._workspace(None).export_stack(lab).deployment
         return list((deployment or {}).get("resources") or [])
 
+    def clear_pending(self, lab: str) -> list[tuple[str, str]]:
+        """Take out of the state what an interrupted engine had begun and not recorded.
+
+        Returns:
+            Type token and physical name of what it was creating, which may or may not exist.
+        """
+        if not self._has_pending(lab):
+            return []
+        workspace = self._workspace(None)
+        exported = workspace.export_stack(lab)
+        deployment = dict(exported.deployment or {})
+        pending = deployment.pop("pending_operations", None) or []
+        if pending:
+            workspace.import_stack(lab, automation.Deployment(exported.version, deployment))
+        begun = [entry["resource"] for entry in pending if entry["type"] == "creating"]
+        names = [(str(resource["type"]), (resource.get("inputs") or {}).get("name")) for resource in begun]
+        return [(token, str(name)) for token, name in names if name]
+
+    def _has_pending(self, lab: str) -> bool:
+        if not self.backend.startswith("file://"):
+            return lab in self.labs()
+        # Asking the CLI takes as long as all else that `up` of an unchanged lab does: look at the file.
+        root = Path(self.backend.removeprefix("file://")) / ".pulumi" / "stacks"
+        return any(b'"pending_operations"' in path.read_bytes() for path in root.glob(f"**/{lab}.json"))
+
     def lock_holder(self, lab: str) -> str | None:
         """Who holds the lab's state, in words; None if nobody does. File backends only."""
         for path in self._locks(lab):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pairlab import side as sides
 from pairlab.errors import ConflictError, LabError
@@ -30,6 +30,12 @@ from pairlab.session.keys import ensure_keys
 from pairlab.session.settings import load_settings
 from pairlab.session.spec import load_stack, record_spec, tiers_of
 from pairlab.session.workbench import Confirm, Workbench, last_settings
+
+if TYPE_CHECKING:
+    from pairlab.engine.engine import Engine
+
+PACKAGES = {SideName.VM: "libvirt", SideName.CONTAINER: "docker"}
+"""Side -> the provider package whose objects it can find. Front doors are containers."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +98,7 @@ def up(bench: Workbench, lab: str, overrides: Mapping[str, Any]) -> UpResult:
     spec, tiers, reason = _make_spec(bench, lab, settings, stack)
     _check_conflicts(bench, spec, previous)
     record_spec(spec, tiers)
+    _recover(bench, engine, lab)
     vm_side = bench.side(lab, SideName.VM)
     with vm_side.watching():
         outcome = engine.up(lab, lambda: stack.declare(spec), progress=bench.progress, refresh=True)
@@ -107,7 +114,9 @@ def down(bench: Workbench, lab: str) -> list[str]:
         What was removed, in words.
     """
     check_lab_name(lab)
-    outcome = bench.engine(last_settings(lab)).destroy(lab, progress=bench.progress)
+    engine = bench.engine(last_settings(lab))
+    _recover(bench, engine, lab)
+    outcome = engine.destroy(lab, progress=bench.progress)
     changed = outcome.changed if outcome else []
     removed = [
         f"{change.type.rsplit(':', 1)[-1]} {change.name}"
@@ -136,6 +145,20 @@ def unlock(bench: Workbench, lab: str, confirm: Confirm) -> str | None:
 def labs(bench: Workbench) -> list[str]:
     """Names of all labs in this state backend."""
     return bench.engine(Settings()).labs()
+
+
+def _recover(bench: Workbench, engine: Engine, lab: str) -> None:
+    """Clear away what a killed run had begun: the state does not know it, so nothing else would."""
+    begun = engine.clear_pending(lab)
+    if not begun:
+        return
+    told = ", ".join(name for _, name in begun)
+    bench.progress(f"an earlier run was cut off while creating {told}")
+    for side_name, package in PACKAGES.items():
+        side = bench.side(lab, side_name)
+        names = {name for token, name in begun if token.startswith(f"{package}:")}
+        side.discard(names, progress=bench.progress)
+        side.close()
 
 
 def _make_spec(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,6 +98,13 @@ class Side(Protocol):
 
         Raises:
             SideError: Something would not go; it says what, and why.
+        """
+
+    def discard(self, names: Collection[str], *, progress: Callable[[str], None]) -> list[str]:
+        """Remove those of the lab's own objects that have one of these names: an interrupted run's.
+
+        Returns:
+            What was removed, in the words of `leftovers`.
         """
 
     def close(self) -> None:

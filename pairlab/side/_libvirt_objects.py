@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -146,6 +146,32 @@ class LibvirtObjects:
                 details=kept,
             )
         return before
+
+    def discard(self, names: Collection[str], progress: Callable[[str], None]) -> list[str]:
+        """See `Side.discard`."""
+        removed = []
+        with self.mapped() as libvirt:
+            for domain in self.domains(libvirt):
+                if domain.name() in names:
+                    removed.append(f"domain {domain.name()}")
+                    _remove_domain(libvirt, domain)
+            pool, network = self._pool(libvirt), self._network(libvirt)
+            for volume in _volumes(pool) if pool is not None else []:
+                if volume.name() in names:
+                    removed.append(f"volume {volume.name()}")
+                    volume.delete()
+            # The pool and the network have the lab's own name; a pool still in use is never half-made.
+            if pool is not None and self._name in names and not _volumes(pool):
+                removed.append(f"pool {self._name}")
+                _remove_pool(libvirt, self._opened_pool(libvirt), progress)
+            if network is not None and self._name in names and not self.domains(libvirt):
+                removed.append(f"network {self._name}")
+                if network.isActive():
+                    network.destroy()
+                network.undefine()
+        for text in removed:
+            progress(f"removed {text}, left by an interrupted run")
+        return removed
 
     def _has_bridge(self) -> bool:
         return self.is_local and (NETWORK_DEVICES / self._context.bridge).exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ from pairlab.side import SideContext
 
 POLL_S = 0.1
 GONE_TIMEOUT_S = 90.0
-NOT_FOUND, CONFLICT, NO_MANAGER = 404, 409, 503
+NOT_FOUND, CONFLICT, FORBIDDEN, NO_MANAGER = 404, 409, 403, 503
 
 
 class SwarmObjects:
@@ -110,6 +110,29 @@ class SwarmObjects:
             self._until_gone(self._remove_networks, progress)
         return before
 
+    def discard(self, names: Collection[str], progress: Callable[[str], None]) -> list[str]:
+        """See `Side.discard`."""
+        removed = []
+        with self.mapped() as api:
+            of_lab: list[tuple[str, Callable[..., Any], list[tuple[str, str]]]] = [
+                ("service", api.remove_service, [(s["Spec"]["Name"], s["ID"]) for s in self.services(api)]),
+                (
+                    "container",
+                    lambda found: api.remove_container(found, v=True, force=True),
+                    [(_container_name(c), c["Id"]) for c in self._containers(api)],
+                ),
+                ("config", api.remove_config, _named(api.configs(filters=self._of_lab))),
+                ("secret", api.remove_secret, _named(api.secrets(filters=self._of_lab))),
+                ("network", api.remove_network, [(n["Name"], n["Id"]) for n in self._networks(api)]),
+            ]
+            for kind, remove, found in of_lab:
+                for name, identity in found:
+                    if name in names:
+                        _ignoring((NOT_FOUND, CONFLICT, FORBIDDEN), remove, identity)
+                        removed.append(f"{kind} {name}")
+                        progress(f"removed {kind} {name}, left by an interrupted run")
+        return removed
+
     def _containers(self, api: Any) -> list[dict[str, Any]]:
         return list(api.containers(all=True, filters=self._of_lab))
 
@@ -163,6 +186,10 @@ class SwarmObjects:
                 if error.status_code != NOT_FOUND:
                     left.append(f"network {network['Name']}: {error.explanation}")
         return left or [f"network {network['Name']}" for network in self._networks(api)]
+
+
+def _named(items: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return [(item["Spec"]["Name"], item["ID"]) for item in items]
 
 
 def _container_name(container: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,10 @@ class LabSide:
     def sweep(self, *, progress: Callable[[str], None]) -> list[str]:
         """See `Side.sweep`."""
         return self._objects.sweep(progress)
+
+    def discard(self, names: Collection[str], *, progress: Callable[[str], None]) -> list[str]:
+        """See `Side.discard`."""
+        return self._objects.discard(names, progress)
 
     def close(self) -> None:
         """See `Side.close`."""

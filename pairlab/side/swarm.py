@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
@@ -101,6 +101,10 @@ class LabSide:
     def sweep(self, *, progress: Callable[[str], None]) -> list[str]:
         """See `Side.sweep`."""
         return self._objects.sweep(progress)
+
+    def discard(self, names: Collection[str], *, progress: Callable[[str], None]) -> list[str]:
+        """See `Side.discard`."""
+        return self._objects.discard(names, progress)
 
     def close(self) -> None:
         """See `Side.close`."""

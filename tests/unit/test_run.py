@@ -99,6 +99,8 @@ def test_an_interrupted_command_may_clean_up_and_is_gone(tmp_path: Path) -> None
 
 
 def test_ctrl_c_at_a_silent_command_ends_it() -> None:
+    # A shell starts its background jobs with the signal ignored, and Python leaves it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Timer(0.3, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):

@@ -2,47 +2,193 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
+import json
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pulumi
 import pytest
 
-from pairlab.model import Settings, SideName, placeholder_spec
+from pairlab.model import MAX_INSTANCES, LabSpec, Settings, SideName, placeholder_spec
 from pairlab.session.spec import load_stack, stack_names
 
+FIXED_NAMES = (
+    "libvirt:index/domain:Domain",
+    "libvirt:index/network:Network",
+    "libvirt:index/pool:Pool",
+    "docker:index/network:Network",
+    "docker:index/container:Container",
+    "docker:index/service:Service",
+)
+Made = dict[str, dict[str, Any]]
 
+
+@dataclass
 class Recorder(pulumi.runtime.Mocks):
-    def __init__(self) -> None:
-        self.made: dict[tuple[str, str], dict[str, Any]] = {}
+    """Keeps what is registered, as the engine would see it."""
+
+    inputs: Made = field(default_factory=dict)
+    types: dict[str, str] = field(default_factory=dict)
+    providers: dict[str, str] = field(default_factory=dict)
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[Any, Any]]:
-        self.made[(args.typ, args.name)] = args.inputs
+        self.inputs[args.name] = args.inputs
+        self.types[args.name] = args.typ
+        self.providers[args.name] = args.provider or ""
         return f"{args.name}-id", args.inputs
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
-        raise AssertionError(f"a preview must ask nothing: {args.token}")
+        raise AssertionError(f"a program must ask nothing: {args.token}")
 
 
-def declared(stack: str, **settings: Any) -> dict[tuple[str, str], dict[str, Any]]:
-    """(type, name) -> inputs of everything that a program declares."""
-    recorder = Recorder()
-    pulumi.runtime.set_mocks(recorder, project="pairlab", stack="dev")
+@dataclass
+class Declared:
+    """What a program declared, and the options of each resource."""
+
+    inputs: Made
+    types: dict[str, str]
+    providers: dict[str, str]
+    options: dict[str, pulumi.ResourceOptions]
+
+    def of_type(self, token: str) -> Made:
+        return {name: inputs for name, inputs in self.inputs.items() if self.types[name] == token}
+
+
+def declare(stack: str, name: str = "dev", **settings: Any) -> Declared:
     module = load_stack(stack)
-    spec = placeholder_spec("dev", Settings(**settings), module.tiers)
+    return declare_spec(stack, placeholder_spec(name, Settings(stack=stack, **settings), module.tiers))
 
-    async def run() -> None:
-        module.declare(spec)
 
-    asyncio.run(pulumi.runtime.run_pulumi_func(run) or asyncio.sleep(0))
-    return recorder.made
+def declare_spec(stack: str, spec: LabSpec) -> Declared:
+    recorder = Recorder()
+    options: dict[str, pulumi.ResourceOptions] = {}
+    initialise = pulumi.Resource.__init__
+
+    def note(self: Any, kind: str, name: str, *args: Any, **kwargs: Any) -> None:
+        given = kwargs.get("opts") or next((a for a in args if isinstance(a, pulumi.ResourceOptions)), None)
+        options[name] = given or pulumi.ResourceOptions()
+        initialise(self, kind, name, *args, **kwargs)
+
+    pulumi.runtime.set_mocks(recorder, project="pairlab", stack=spec.name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pulumi.Resource, "__init__", note)
+        pulumi.runtime.test(lambda: load_stack(stack).declare(spec))()
+    return Declared(recorder.inputs, recorder.types, recorder.providers, options)
 
 
 @pytest.fixture(params=stack_names())
-def stack(request: pytest.FixtureRequest) -> Iterator[str]:
-    yield request.param
+def stack(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
-def of_type(made: dict[tuple[str, str], dict[str, Any]], token: str) -> dict[str, dict[str, Any]]:
-    return {name: inputs for (kind, name), inputs in made.items() if kind == token}
+def changed(before: Declared, after: Declared) -> set[str]:
+    """Names of the resources whose inputs differ, or that only one of the two has."""
+    names = before.inputs.keys() | after.inputs.keys()
+    return {name for name in names if before.inputs.get(name) != after.inputs.get(name)}
+
+
+def test_every_resource_has_a_parent_and_a_provider(stack: str) -> None:
+    declared = declare(stack)
+    tokens = {token for token in declared.types.values() if token.startswith(("libvirt:", "docker:"))}
+    assert len(tokens) >= 8
+    for name, token in declared.types.items():
+        options = declared.options.get(name)
+        if token == "pairlab:lab:PairedLab":
+            continue
+        assert options is not None
+        assert options.parent is not None, name
+        if token.startswith(("libvirt:", "docker:")):
+            package = token.partition(":")[0]
+            assert f"::dev-{package}::" in declared.providers[name], name
+
+
+def test_fixed_names_are_freed_before_they_are_taken_again(stack: str) -> None:
+    declared = declare(stack)
+    for token in FIXED_NAMES:
+        assert declared.of_type(token), token
+        for name in declared.of_type(token):
+            assert declared.options[name].delete_before_replace, name
+
+
+def test_docker_objects_carry_the_labs_label(stack: str) -> None:
+    declared = declare(stack)
+    labelled = ("Network", "Container", "Service", "ServiceConfig", "Secret")
+    found = 0
+    for name, inputs in declared.inputs.items():
+        if declared.types[name].startswith("docker:") and declared.types[name].endswith(labelled):
+            found += 1
+            assert {"label": "org.pairlab.lab", "value": "dev"} in inputs["labels"], name
+    assert found >= 4
+
+
+def test_nothing_is_published_but_on_loopback(stack: str) -> None:
+    declared = declare(stack)
+    containers = declared.of_type("docker:index/container:Container")
+    ports = [port for inputs in containers.values() for port in inputs.get("ports") or []]
+    assert [port["ip"] for port in ports] == ["127.0.0.1"]
+    for inputs in declared.of_type("docker:index/service:Service").values():
+        assert inputs["endpointSpec"] == {"mode": "dnsrr"}
+    on_host = next(inputs for inputs in containers.values() if inputs.get("networkMode") == "host")
+    assert "bind 127.0.0.1:" in on_host["uploads"][0]["content"]
+
+
+def test_replicas_change_only_their_service() -> None:
+    assert changed(declare("pair"), declare("pair", replicas=3)) == {"dev-container-web"}
+
+
+def test_one_more_vm_leaves_the_others_alone() -> None:
+    new = {"dev-vm-vm-2", "dev-vm-vm-2-disk", "dev-vm-vm-2-seed"}
+    assert changed(declare("pair"), declare("pair", vms=3)) == new | {"dev-vm-network"}
+
+
+def test_a_new_message_reaches_both_sides() -> None:
+    after = changed(declare("pair"), declare("pair", message="Another."))
+    assert "dev-container-web-page.html-config" in after
+    assert {"dev-vm-vm-0", "dev-vm-vm-0-seed", "dev-vm-vm-0-disk"} <= after
+    assert not [name for name in after if "network" in name or "pool" in name or "door" in name]
+
+
+def test_a_new_image_replaces_disks_and_vms_of_its_workload_only() -> None:
+    spec = placeholder_spec("dev", Settings(), load_stack("pair").tiers)
+    images = spec.images["web"]
+    newer = replace(images, vm=replace(images.vm, version="0123456789ab"))
+    after = changed(declare_spec("pair", spec), declare_spec("pair", replace(spec, images={"web": newer})))
+    assert {"dev-vm-web-base", "dev-vm-vm-0-disk", "dev-vm-vm-0", "dev-vm-vm-1"} <= after
+    assert not [name for name in after if name.startswith(("dev-container", "dev-vm-network", "dev-vm-door"))]
+
+
+def test_vms_name_their_disks_by_path_so_that_a_new_disk_is_a_new_vm(stack: str) -> None:
+    declared = declare(stack)
+    volumes = {inputs["name"] for inputs in declared.of_type("libvirt:index/volume:Volume").values()}
+    seeds = declared.of_type("libvirt:index/cloudInitDisk:CloudInitDisk")
+    names = volumes | {inputs["name"] for inputs in seeds.values()}
+    for inputs in declared.of_type("libvirt:index/domain:Domain").values():
+        for disk in inputs["disks"]:
+            folder, _, name = disk["file"].rpartition("/")
+            assert folder == "/var/lib/libvirt/pairlab/dev"
+            assert name in names
+
+
+def test_metadata_names_the_lab(stack: str) -> None:
+    for inputs in declare(stack).of_type("libvirt:index/domain:Domain").values():
+        assert 'xmlns="urn:pairlab:lab" name="dev"' in inputs["metadata"]
+
+
+def test_labs_and_instances_do_not_meet() -> None:
+    tiers = load_stack("pair").tiers
+    specs = [placeholder_spec(name, Settings(), tiers) for name in ("dev", "a", "b", "class-1", "class-2")]
+    assert len({spec.subnet for spec in specs}) == len(specs)
+    assert len({spec.port(side) for spec in specs for side in SideName}) == 2 * len(specs)
+    assert len({spec.bridge for spec in specs}) == len(specs)
+    pairs = [(tier, index) for tier in range(4) for index in range(MAX_INSTANCES)]
+    for spec in specs:
+        assert len(spec.bridge) <= 15
+        assert len({spec.address(*pair) for pair in pairs}) == len(pairs)
+        assert len({spec.mac(*pair) for pair in pairs}) == len(pairs)
+        assert all(spec.address(*pair) in spec.subnet for pair in pairs)
+
+
+def test_the_stacks_are_plain_data_to_json(stack: str) -> None:
+    # What the engine records must not hold objects that print their memory address.
+    text = json.dumps(declare(stack).inputs, default=str)
+    assert " object at 0x" not in text

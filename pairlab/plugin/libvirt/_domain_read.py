@@ -94,7 +94,7 @@ def _machine(canonical: str, recorded: Any) -> str:
 
 
 def _cmdlines(line: str) -> list[dict[str, str]]:
-    """The official plugin's form: maps of named parameters, a repeated name begins another; bare words last."""
+    """The official form: maps of named parameters, a repeated name begins another; then bare words."""
     maps: list[dict[str, str]] = []
     bare: list[str] = []
     for word in line.split():

@@ -1,0 +1,88 @@
+"""pairlab's commands run as a person runs them, and what is on the host."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[3]
+INVOKE = Path(sys.executable).with_name("invoke")
+TIMEOUT_S = 600
+
+
+@dataclass
+class Commands:
+    """Runs `invoke` with a state directory of the test's own."""
+
+    state: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def run(
+        self, *words: str, check: bool = True, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [str(INVOKE), "--search-root", str(ROOT), *words],
+            env=self.environment(env),
+            cwd=self.state,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        if check:
+            assert done.returncode == 0, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """A command that goes on while the test does something to it."""
+        return subprocess.Popen(
+            [str(INVOKE), "--search-root", str(ROOT), *words],
+            env=self.environment(None),
+            cwd=self.state,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self.run(*words, "--json").stdout)
+
+    def environment(self, more: dict[str, str] | None) -> dict[str, str]:
+        return {**os.environ, "PAIRLAB_STATE": str(self.state), "CI": "true", **self.env, **(more or {})}
+
+
+def write_settings(name: str, **settings: Any) -> Path:
+    """A lab's settings file, where pairlab looks for it."""
+    path = ROOT / f"Pulumi.{name}.yaml"
+    path.write_text(json.dumps({"config": {f"pairlab:{key}": value for key, value in settings.items()}}))
+    return path
+
+
+def inventory() -> set[str]:
+    """Everything on this host that a lab could leave behind, whichever lab it was."""
+    lines: set[str] = set()
+    for argv in (
+        ["virsh", "-c", "qemu:///system", "list", "--all", "--name"],
+        ["virsh", "-c", "qemu:///system", "net-list", "--all", "--name"],
+        ["virsh", "-c", "qemu:///system", "pool-list", "--all", "--name"],
+        ["docker", "ps", "--all", "--format", "{{.Names}}"],
+        ["docker", "service", "ls", "--format", "{{.Name}}"],
+        ["docker", "network", "ls", "--format", "{{.Name}}"],
+        ["docker", "secret", "ls", "--format", "{{.Name}}"],
+        ["docker", "config", "ls", "--format", "{{.Name}}"],
+        ["docker", "volume", "ls", "--format", "{{.Name}}"],
+        ["ip", "-brief", "-4", "address"],
+        ["iptables-save"],
+    ):
+        done = subprocess.run(argv, capture_output=True, text=True, check=True)
+        kept = (line for line in done.stdout.splitlines() if line.strip() and not line.startswith(("#", ":")))
+        lines |= {f"{argv[0]} {argv[-1]}: {line.split('[')[0].strip()}" for line in kept}
+    pools = Path("/var/lib/libvirt/pairlab")
+    return lines | {f"file {path}" for path in (pools.rglob("*") if pools.exists() else ())}

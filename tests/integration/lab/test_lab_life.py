@@ -1,0 +1,199 @@
+"""One small lab through its whole life, by the commands that a person types."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import stat
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab_commands import Commands, inventory
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def before() -> set[str]:
+    return inventory()
+
+
+@pytest.fixture(scope="module")
+def up(before: set[str], commands: Commands, lab: str) -> str:
+    """The lab, up: the first test that asks for it brings it up."""
+    commands.run("lab.up", "--lab", lab)
+    return lab
+
+
+def doors(commands: Commands, lab: str) -> dict[str, int]:
+    found = commands.json("lab.status", "--lab", lab)["doors"]
+    return {door["side"]: int(door["url"].rsplit(":", 1)[1]) for door in found}
+
+
+def get(port: int, path: str = "/") -> tuple[int, dict[str, str], str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return response.status, headers, response.read().decode()
+    finally:
+        connection.close()
+
+
+def until(condition: Any, *, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.2)
+
+
+def test_a_preview_needs_no_daemon_and_makes_nothing(commands: Commands, lab: str) -> None:
+    nowhere = ["--set", "libvirtUri=qemu+unix:///nowhere", "--set", "dockerHost=unix:///nowhere"]
+    shown = commands.run("lab.preview", "--lab", lab, *nowhere).stdout
+    assert "+ libvirt:index/domain:Domain" in shown
+    assert "+ docker:index/service:Service" in shown
+    assert "PRIVATE KEY" not in shown
+    markdown = commands.run("lab.preview", "--lab", lab, "--markdown").stdout
+    assert markdown.startswith(f"### Lab `{lab}`: ")
+    assert "```diff\n+ " in markdown
+    assert commands.json("lab.list") == []
+
+
+def test_both_sides_answer_on_loopback_and_say_who_they_are(commands: Commands, up: str) -> None:
+    for side, port in doors(commands, up).items():
+        status, headers, page = get(port)
+        assert status == 200
+        assert f"<title>pairlab: {up}</title>" in page
+        assert headers["x-pairlab-side"] == side
+        assert headers["x-pairlab-instance"] == f"{side}/0"
+        assert len(headers["x-pairlab-image"]) == 12
+        assert get(port, "/healthz")[2] == "ok\n"
+        listening = subprocess.run(
+            ["ss", "-Hltn", f"sport = :{port}"], capture_output=True, text=True, check=True
+        ).stdout
+        assert {line.split()[3] for line in listening.splitlines()} == {f"127.0.0.1:{port}"}
+
+
+def test_status_tells_each_instance_and_no_drift(commands: Commands, up: str) -> None:
+    status = commands.json("lab.status", "--lab", up)
+    assert [instance["name"] for instance in status["instances"]] == ["vm/0", "container/0"]
+    assert {instance["state"] for instance in status["instances"]} == {"running"}
+    assert all(instance["memory_bytes"] > 0 for instance in status["instances"])
+    assert status["drift"] == []
+    assert status["problems"] == []
+    assert up in commands.run("lab.list").stdout
+
+
+def test_a_second_up_changes_nothing(commands: Commands, up: str) -> None:
+    assert "nothing had to change" in commands.run("lab.up", "--lab", up).stdout
+    assert "no changes" in commands.run("lab.preview", "--lab", up).stdout
+
+
+def test_commands_reach_into_either_side(commands: Commands, up: str) -> None:
+    for instance, host in (("vm/0", "vm-0"), ("container/0", "container-1")):
+        done = commands.run("lab.exec", instance, "cat /etc/hostname", "--lab", up)
+        assert done.stdout.strip() == host
+        failing = commands.run("lab.exec", instance, "sh -c 'exit 7'", "--lab", up, check=False)
+        assert failing.returncode == 7
+        assert commands.run("lab.logs", instance, "--lines", "5", "--lab", up).stdout.strip()
+    missing = commands.run("lab.exec", "vm/9", "true", "--lab", up, check=False)
+    assert missing.returncode == 1
+    assert "vm/9" in missing.stderr
+    assert "vm/0" in missing.stderr
+
+
+def test_private_keys_are_private_and_not_in_the_state(commands: Commands, up: str) -> None:
+    directory = commands.state / "labs" / up
+    private = [path for path in directory.iterdir() if path.suffix != ".pub"]
+    assert len(private) >= 4
+    assert {stat.S_IMODE(path.stat().st_mode) for path in private} == {0o600}
+    states = list((commands.state / "pulumi").rglob("*.json*"))
+    assert states
+    secrets = ["PRIVATE KEY", (directory / "password").read_text()]
+    for path in states:
+        text = path.read_text(errors="replace")
+        assert not [secret for secret in secrets if secret in text], path
+
+
+def test_a_setting_changes_only_what_must(commands: Commands, up: str) -> None:
+    shown = commands.run("lab.preview", "--lab", up, "--replicas", "2").stdout
+    changed = [line for line in shown.splitlines() if line[:1] in "+~±-"]
+    assert changed == [f"~ docker:index/service:Service {up}-container-web"]
+    scaled = commands.run("lab.up", "--lab", up, "--replicas", "2").stdout
+    assert "1 resources changed" in scaled
+    names = {get(doors(commands, up)["container"])[1]["x-pairlab-instance"] for _ in range(8)}
+    assert names == {"container/0", "container/1"}
+    commands.run("lab.up", "--lab", up)
+
+
+def test_drift_is_told_and_put_right(commands: Commands, up: str) -> None:
+    domain = f"pairlab-{up}-vm-0"
+    subprocess.run(["virsh", "-c", "qemu:///system", "destroy", domain], check=True, capture_output=True)
+    drift = commands.json("lab.status", "--lab", up)["drift"]
+    assert any("vm/0" in line for line in drift), drift
+    commands.run("lab.up", "--lab", up)
+    assert commands.json("lab.status", "--lab", up)["drift"] == []
+
+
+def test_a_taken_port_is_found_before_anything_is_made(commands: Commands, up: str) -> None:
+    port = doors(commands, up)["vm"]
+    done = commands.run("lab.up", "--lab", "ci", "--set", f"vmPort={port}", check=False)
+    assert done.returncode == 1
+    assert f"port {port}" in done.stderr
+    assert "vmPort" in done.stderr
+    assert commands.json("lab.list") == [up]
+
+
+def test_two_runs_at_once_do_not_meet(commands: Commands, up: str) -> None:
+    first = commands.start("lab.up", "--lab", up, "--replicas", "2")
+    locks = commands.state / "pulumi" / ".pulumi" / "locks"
+    until(lambda: list(locks.glob(f"**/{up}/*.json")), timeout_s=60)
+    second = commands.run("lab.up", "--lab", up, check=False)
+    _, err = first.communicate(timeout=300)
+    assert first.returncode == 0, err
+    assert second.returncode == 1
+    assert "locked by process" in second.stderr
+    assert "lab.unlock" in second.stderr
+    commands.run("lab.up", "--lab", up)
+
+
+def test_a_killed_run_is_cleared_up_by_the_next(commands: Commands, up: str) -> None:
+    running = commands.start("lab.up", "--lab", up, "--vms", "2")
+    disks = Path("/var/lib/libvirt/pairlab") / up
+    until(lambda: list(disks.glob("vm-1-*.qcow2")), timeout_s=60)
+    subprocess.run(["pkill", "-KILL", "-f", str(commands.state / "engine")], check=False)
+    running.kill()
+    running.communicate()
+    subprocess.run(["pkill", "-KILL", "-f", "pulumi.* up .*--stack " + up], check=False)
+    holder = commands.run("lab.unlock", "--lab", up, "--yes").stdout
+    assert "the lock was held by process" in holder
+    commands.run("lab.up", "--lab", up, "--vms", "2")
+    status = commands.json("lab.status", "--lab", up)
+    assert [i["name"] for i in status["instances"] if i["side"] == "vm"] == ["vm/0", "vm/1"]
+    assert status["drift"] == []
+
+
+def test_down_leaves_nothing_and_may_run_twice(commands: Commands, up: str, before: set[str]) -> None:
+    sentinel = commands.state / "sentinel"
+    sentinel.write_text("mine")
+    removed = commands.run("lab.down", "--lab", up, "--yes").stdout
+    assert "removed" in removed
+    assert inventory() - before == set()
+    assert sentinel.read_text() == "mine"
+    assert list((commands.state / "labs").iterdir()) == []
+    assert not [path for path in (commands.state / "pulumi").rglob("*") if up in path.name]
+    assert "nothing to remove" in commands.run("lab.down", "--lab", up, "--yes").stdout
+    assert commands.run("lab.status", "--lab", up, check=False).returncode == 2
+
+
+def test_a_lab_whose_state_was_lost_still_goes(commands: Commands, lab: str, before: set[str]) -> None:
+    commands.run("lab.up", "--lab", lab)
+    lost = commands.state.with_name("elsewhere")
+    os.rename(commands.state / "pulumi", lost)
+    removed = commands.run("lab.down", "--lab", lab, "--yes").stdout
+    assert f"domain pairlab-{lab}-vm-0" in removed
+    assert inventory() - before == set()
