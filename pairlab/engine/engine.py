@@ -135,8 +135,14 @@ class Engine:
 
     def preview(self, lab: str, program: Program, *, progress: Progress) -> Outcome:
         """What `up` would change; touches nothing."""
+        known = self._exists(lab)
         stack = self._stack(lab, program)
-        return self._run(lab, progress, lambda on: stack.preview(on_event=on, color="never"))
+        try:
+            return self._run(lab, progress, lambda on: stack.preview(on_event=on, color="never"))
+        finally:
+            if not known:
+                stack.workspace.remove_stack(lab)
+                self._forget(lab)
 
     def refresh(self, lab: str, program: Program, *, progress: Progress) -> Outcome:
         """Compare the state with what is really there and correct the state."""
@@ -145,7 +151,7 @@ class Engine:
 
     def destroy(self, lab: str, *, progress: Progress) -> Outcome | None:
         """Delete all that the state knows of the lab, then the state. None if there is no such state."""
-        if lab not in self.labs():
+        if not self._exists(lab):
             return None
         stack = self._stack(lab, lambda: None)
         outcome = self._run(
@@ -180,12 +186,25 @@ class Engine:
         names = [(str(resource["type"]), (resource.get("inputs") or {}).get("name")) for resource in begun]
         return [(token, str(name)) for token, name in names if name]
 
+    def _exists(self, lab: str) -> bool:
+        return bool(self._state_files(lab)) if self._is_local else lab in self.labs()
+
     def _has_pending(self, lab: str) -> bool:
-        if not self.backend.startswith("file://"):
-            return lab in self.labs()
+        if not self._is_local:
+            return self._exists(lab)
         # Asking the CLI takes as long as all else that `up` of an unchanged lab does: look at the file.
-        root = Path(self.backend.removeprefix("file://")) / ".pulumi" / "stacks"
-        return any(b'"pending_operations"' in path.read_bytes() for path in root.glob(f"**/{lab}.json"))
+        return any(b'"pending_operations"' in path.read_bytes() for path in self._state_files(lab))
+
+    @property
+    def _is_local(self) -> bool:
+        return self.backend.startswith("file://")
+
+    @property
+    def _local_root(self) -> Path:
+        return Path(self.backend.removeprefix("file://")) / ".pulumi"
+
+    def _state_files(self, lab: str) -> list[Path]:
+        return list((self._local_root / "stacks").glob(f"**/{lab}.json"))
 
     def lock_holder(self, lab: str) -> str | None:
         """Who holds the lab's state, in words; None if nobody does. File backends only."""
@@ -209,20 +228,16 @@ class Engine:
         stack.cancel()
 
     def _locks(self, lab: str) -> list[Path]:
-        if not self.backend.startswith("file://"):
-            return []
-        root = Path(self.backend.removeprefix("file://")) / ".pulumi" / "locks"
-        return sorted(root.glob(f"**/{lab}/*.json"))
+        return sorted((self._local_root / "locks").glob(f"**/{lab}/*.json")) if self._is_local else []
 
     def _forget(self, lab: str) -> None:
         (self._work_dir / f"Pulumi.{lab}.yaml").unlink(missing_ok=True)
-        if not self.backend.startswith("file://"):
+        if not self._is_local:
             return
-        root = Path(self.backend.removeprefix("file://")) / ".pulumi"
         for kind in ("history", "backups", "stacks", "locks"):
-            for found in root.glob(f"{kind}/**/{lab}"):
+            for found in (self._local_root / kind).glob(f"**/{lab}"):
                 shutil.rmtree(found, ignore_errors=True)
-            for found in root.glob(f"{kind}/**/{lab}.json*"):
+            for found in (self._local_root / kind).glob(f"**/{lab}.json*"):
                 found.unlink(missing_ok=True)
 
     def _write_manifest(
@@ -242,8 +257,8 @@ class Engine:
 
     def _environment(self) -> dict[str, str]:
         environment = {"PULUMI_BACKEND_URL": self.backend, "PULUMI_SKIP_UPDATE_CHECK": "true"}
-        if self.backend.startswith("file://"):
-            Path(self.backend.removeprefix("file://")).mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._is_local:
+            self._local_root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & os.environ.keys():
             environment["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(self._passphrase_file())
         return environment

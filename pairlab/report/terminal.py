@@ -137,7 +137,7 @@ def show_up(result: Any) -> None:
 def _counted(changes: Sequence[Change]) -> str:
     if not changes:
         return "nothing had to change"
-    return f"{len(changes)} resources changed"
+    return f"{len(changes)} resource{'s' if len(changes) > 1 else ''} changed"
 
 
 def show_status(read: Callable[[], Any], *, as_json: bool, watch: bool) -> None:

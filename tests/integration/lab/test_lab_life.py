@@ -124,8 +124,9 @@ def test_a_setting_changes_only_what_must(commands: Commands, up: str) -> None:
     changed = [line for line in shown.splitlines() if line[:1] in "+~±-"]
     assert changed == [f"~ docker:index/service:Service {up}-container-web"]
     scaled = commands.run("lab.up", "--lab", up, "--replicas", "2").stdout
-    assert "1 resources changed" in scaled
-    names = {get(doors(commands, up)["container"])[1]["x-pairlab-instance"] for _ in range(8)}
+    assert "1 resource changed" in scaled
+    port = doors(commands, up)["container"]
+    names = {get(port)[1]["x-pairlab-instance"] for _ in range(8)}
     assert names == {"container/0", "container/1"}
     commands.run("lab.up", "--lab", up)
 
