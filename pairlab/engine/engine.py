@@ -4,81 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import shutil
-import signal
-import sys
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import yaml
 from pulumi import automation
 from pulumi.automation import errors as automation_errors
 
+from pairlab.engine.interrupt import interruptible
 from pairlab.engine.plugins import PluginUse
+from pairlab.engine.recorder import Progress, Recorder, plain
 from pairlab.errors import EngineError, LabError, StateLockedError
-from pairlab.model import PROJECT, Change, Outcome
+from pairlab.model import Outcome
 
 Program = Callable[[], None]
-Progress = Callable[[str], None]
-Result = TypeVar("Result")
-
-VERBS = {
-    "create": "creating",
-    "update": "changing",
-    "delete": "deleting",
-    "replace": "replacing",
-    "create-replacement": "creating anew",
-    "delete-replaced": "deleting the old",
-}
-
-
-class _Recorder:
-    """Collects engine events: changes, errors, and the time of the first step."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.changes: dict[str, Change] = {}
-        self.problems: list[str] = []
-        self.started = time.monotonic()
-        self.first_step_s: float | None = None
-        self._progress = progress
-
-    def __call__(self, event: Any) -> None:
-        if event.resource_pre_event is not None:
-            if self.first_step_s is None:
-                self.first_step_s = time.monotonic() - self.started
-            self._step(event.resource_pre_event.metadata)
-        elif event.diagnostic_event is not None and event.diagnostic_event.severity == "error":
-            self.problems.append(_plain(event.diagnostic_event.message))
-
-    def _step(self, step: Any) -> None:
-        if step.type.startswith("pulumi:pulumi:Stack"):
-            return
-        name = step.urn.rsplit("::", 1)[-1]
-        op = step.op.value if hasattr(step.op, "value") else str(step.op)
-        detailed = {path: diff.diff_kind.value for path, diff in (step.detailed_diff or {}).items()}
-        old, new = step.old, step.new
-        # A replacement is told in three steps: the whole is what counts.
-        if not (op in ("create-replacement", "delete-replaced") and step.urn in self.changes):
-            self.changes[step.urn] = Change(
-                "replace" if op in ("create-replacement", "delete-replaced") else op,
-                step.type,
-                name,
-                detailed or dict.fromkeys(step.diffs or [], "update"),
-                dict(old.inputs) if old else {},
-                dict(new.inputs) if new else {},
-            )
-        if op in VERBS and not step.type.startswith(f"{PROJECT}:"):
-            self._progress(f"{VERBS[op]} {step.type.rsplit(':', 1)[-1]} {name}")
-
-    def outcome(self) -> Outcome:
-        total = time.monotonic() - self.started
-        return Outcome(list(self.changes.values()), self.first_step_s or total, total)
 
 
 class Engine:
@@ -287,10 +230,10 @@ class Engine:
             raise _engine_error(error, [], lab) from error
 
     def _run(self, lab: str, progress: Progress, operate: Callable[[Any], Any]) -> Outcome:
-        recorder = _Recorder(progress)
+        recorder = Recorder(progress)
         try:
             with _quiet_engine_logs():
-                _interruptible(lambda: operate(recorder), progress)
+                interruptible(lambda: operate(recorder), progress)
         except automation_errors.ConcurrentUpdateError as error:
             holder = self.lock_holder(lab) or "another run"
             raise StateLockedError(
@@ -300,48 +243,6 @@ class Engine:
         except automation_errors.CommandError as error:
             raise _engine_error(error, recorder.problems, lab) from error
         return recorder.outcome()
-
-
-def _interruptible(operate: Callable[[], Result], progress: Progress) -> Result:
-    """Run in a thread, so that Ctrl-C reaches the engine, which then ends its step and saves the state.
-
-    On a terminal the engine gets the signal itself; otherwise (a CI runner's `kill`) it is passed on.
-    """
-    results: list[Result] = []
-    failures: list[BaseException] = []
-
-    def work() -> None:
-        try:
-            results.append(operate())
-        except BaseException as error:
-            failures.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    interrupted = False
-    while thread.is_alive():
-        try:
-            thread.join(0.5)
-        except KeyboardInterrupt:
-            if interrupted:
-                continue
-            interrupted = True
-            progress("stopping: the engine ends its current step and saves the state")
-            if not sys.stdin.isatty():
-                for pid in _children():
-                    os.kill(pid, signal.SIGINT)
-    if interrupted:
-        raise KeyboardInterrupt
-    if failures:
-        raise failures[0]
-    return results[0]
-
-
-def _children() -> Iterator[int]:
-    for path in Path("/proc/self/task").glob("*/children"):
-        for word in path.read_text().split():
-            if Path(f"/proc/{word}/comm").read_text().strip() == "pulumi":
-                yield int(word)
 
 
 @contextmanager
@@ -360,15 +261,11 @@ def _quiet_engine_logs() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _plain(text: str) -> str:
-    return re.sub(r"<\{%[^%]*%\}>|\x1b\[[0-9;]*m", "", text).strip()
-
-
 def _engine_error(error: automation_errors.CommandError, problems: list[str], lab: str) -> LabError:
     """The engine's own words, without its noise."""
     told = [line for problem in problems for line in problem.splitlines() if line.strip()]
     told = [line for line in told if not line.startswith(("update failed", "preview failed"))]
-    text = _plain(str(error))
+    text = plain(str(error))
     if not told:
         told = [
             line.removeprefix("error: ") for line in text.splitlines() if line.strip().startswith("error:")
