@@ -23,8 +23,8 @@ from pairlab.side import Side, SideContext, load, pick
 
 LAB, FOREIGN = "plside", "plside-vm"
 VERSION = "0123456789ab"
-BANNER = "SeaBIOS"
-"""What every instance prints at its start: VMs their firmware's name, containers the same word."""
+BANNER = "No bootable device"
+"""What every instance prints: VMs as their firmware's last word, as its first may come before any reader."""
 
 
 class World(Protocol):
@@ -239,7 +239,7 @@ class SwarmWorld:
             labels = {**label, "org.pairlab.tier": tier, "org.pairlab.image": VERSION}
             self.client.services.create(
                 self._image,
-                command=["sh", "-c", f"echo {BANNER}; exec sleep 3600"],
+                command=["sh", "-c", f"echo '{BANNER}'; exec sleep 3600"],
                 name=f"pairlab-{lab}-{workload}",
                 labels=labels,
                 container_labels=labels,

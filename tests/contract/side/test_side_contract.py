@@ -55,7 +55,7 @@ def test_an_unknown_instance_is_refused_with_those_there_are(world: World) -> No
 def test_what_an_instance_printed_is_kept(world: World) -> None:
     with world.side.watching():
         world.fill()
-        until(lambda: BANNER in world.side.console_tail(1))
+        until(lambda: all(BANNER in world.side.console_tail(index) for index in (0, 1)))
     assert BANNER in world.side.console_tail(0)
     assert len(world.side.console_tail(0, lines=1).splitlines()) == 1
 
