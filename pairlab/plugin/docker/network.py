@@ -75,7 +75,7 @@ class Served(DockerResource):
                 if error.status_code == CONFLICT and "already exists" in said(error):
                     raise name_taken("network", name) from error
                 raise
-            return made["Id"], self._recorded(api.inspect_network(made["Id"]), inputs)
+            return made["Id"], self._recorded(_allocated(api, made["Id"], context), inputs)
 
     def read(self, resource_id: str, state: Values, context: Context) -> Values | None:
         """See `Resource.read`."""
@@ -102,6 +102,23 @@ class Served(DockerResource):
     def _recorded(self, document: Values, recorded: Values) -> Values:
         values = {**decode(self.properties, document), "scope": document.get("Scope", "")}
         return self.settled(recorded, values)
+
+
+def _allocated(api: Any, network: str, context: Context) -> Values:
+    """The network with all its values: a Swarm answers before it has given a new overlay its driver."""
+
+    def driven() -> Values | None:
+        document: Values = api.inspect_network(network)
+        return document if document.get("Driver") else None
+
+    document: Values | None = wait_until(driven, context.timeout_s, context)
+    if document is None:
+        api.remove_network(network)
+        raise PluginError(
+            f"the Swarm gave network {network} no driver; it was removed again",
+            hint="see `docker node ls` for a manager that is not ready, and run again",
+        )
+    return document
 
 
 def _gone(api: Any, network: str) -> bool:

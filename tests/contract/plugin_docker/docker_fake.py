@@ -28,6 +28,7 @@ class FakeDocker:
             kind: {} for kind in ("network", "volume", "secret", "config", "service", "container")
         }
         self._tasks: list[dict[str, Any]] = []
+        self._unallocated: set[str] = set()
 
     def _id(self) -> str:
         return f"{next(self._numbers):025x}"
@@ -66,12 +67,17 @@ class FakeDocker:
             "Scope": "swarm" if given.get("driver") == "overlay" else "local",
         }
         self._kept["network"][made["Id"]] = made
+        if made["Scope"] == "swarm":
+            self._unallocated.add(made["Id"])
         return {"Id": made["Id"]}
 
     def inspect_network(self, key: str) -> Any:
         network = copy.deepcopy(self._find("network", key))
         users = [c for c in self._kept["container"].values() if network["Name"] in _networks_of(c)]
         network["Containers"] = {user["Id"]: {"Name": user["Name"].lstrip("/")} for user in users}
+        if network["Id"] in self._unallocated:  # a Swarm may take a moment; this one always does
+            self._unallocated.remove(network["Id"])
+            return network | {"Driver": "", "IPAM": {"Driver": "", "Config": None, "Options": None}}
         return network
 
     def remove_network(self, key: str) -> None:

@@ -263,6 +263,11 @@ def test_network_by_name_is_no_difference(lab: Lab) -> None:
     assert changed_paths(service.Served, again, refreshed_inputs(service.Served, inputs, again), inputs) == {}
 
 
+def test_an_overlay_is_recorded_with_its_driver(lab: Lab) -> None:
+    _, state = lab.make(network.Served, name=f"{lab.prefix}-net", driver="overlay", attachable=True)
+    assert (state["driver"], state["ipamDriver"]) == ("overlay", "default")
+
+
 def test_scaled_by_hand_is_a_difference(lab: Lab) -> None:
     inputs = lab.service_inputs(mode={"replicated": {"replicas": 2}})
     resource_id, state = lab.make(service.Served, **inputs)
