@@ -15,13 +15,14 @@ from invoke.tasks import task
 
 Body = TypeVar("Body", bound=Callable[..., Any])
 
-LAB = {"lab": "Name of the lab; its settings are in Pulumi.NAME.yaml."}
+DEFAULT_LAB = os.environ.get("PAIRLAB_LAB", "dev")
+LAB = {"lab": "Name of the lab, settings in Pulumi.NAME.yaml; default: PAIRLAB_LAB, else dev."}
 YES = {"yes": "Do not ask; CI=true means the same."}
 JSON = {"json": "Print JSON instead of a table."}
 SETTINGS = {
     "vms": "Number of virtual machines.",
     "replicas": "Number of containers.",
-    "set_": "Another setting, as KEY=VALUE; can be repeated.",
+    "set_": "Another setting as KEY=VALUE, such as vmCpus=2; can be repeated.",
 }
 _START = time.monotonic()
 
@@ -115,7 +116,7 @@ def setup(_: Context, yes: bool = False, undo: bool = False) -> None:
 @command
 def preview(
     _: Context,
-    lab: str = "dev",
+    lab: str = DEFAULT_LAB,
     vms: str | None = None,
     replicas: str | None = None,
     set_: list[str] | None = None,
@@ -133,7 +134,7 @@ def preview(
 @command
 def up(
     _: Context,
-    lab: str = "dev",
+    lab: str = DEFAULT_LAB,
     vms: str | None = None,
     replicas: str | None = None,
     set_: list[str] | None = None,
@@ -151,7 +152,7 @@ def up(
 
 @task(help=LAB | JSON | {"watch": "Show it again every 2 seconds, until interrupted."})
 @command
-def status(_: Context, lab: str = "dev", json: bool = False, watch: bool = False) -> None:
+def status(_: Context, lab: str = DEFAULT_LAB, json: bool = False, watch: bool = False) -> None:
     """Show both sides of a lab, and any drift."""
     from pairlab.report import terminal
     from pairlab.session import access
@@ -172,7 +173,7 @@ def list_labs(_: Context, json: bool = False) -> None:
 
 @task(positional=["instance"], help=LAB | {"instance": "Which one, such as vm/0 or container/1."})
 @command
-def shell(_: Context, instance: str, lab: str = "dev") -> None:
+def shell(_: Context, instance: str, lab: str = DEFAULT_LAB) -> None:
     """Open a shell in an instance of either side."""
     from pairlab.session import access
 
@@ -185,7 +186,7 @@ def shell(_: Context, instance: str, lab: str = "dev") -> None:
     help=LAB | {"instance": "Which one, such as vm/0.", "command": "What to run, one quoted string."},
 )
 @command
-def exec_(_: Context, instance: str, command: str, lab: str = "dev") -> None:
+def exec_(_: Context, instance: str, command: str, lab: str = DEFAULT_LAB) -> None:
     """Run a command in an instance of either side."""
     from pairlab.session import access
 
@@ -198,7 +199,7 @@ def exec_(_: Context, instance: str, command: str, lab: str = "dev") -> None:
     | {"instance": "Which one, such as vm/0.", "lines": "How many.", "follow": "Go on with new ones."},
 )
 @command
-def logs(_: Context, instance: str, lab: str = "dev", lines: int = 100, follow: bool = False) -> None:
+def logs(_: Context, instance: str, lab: str = DEFAULT_LAB, lines: int = 100, follow: bool = False) -> None:
     """Show an instance's log."""
     from pairlab.session import access
 
@@ -207,7 +208,7 @@ def logs(_: Context, instance: str, lab: str = "dev", lines: int = 100, follow: 
 
 @task(positional=["instance"], help=LAB | {"instance": "Which virtual machine, such as vm/0."})
 @command
-def console(_: Context, instance: str, lab: str = "dev") -> None:
+def console(_: Context, instance: str, lab: str = DEFAULT_LAB) -> None:
     """Attach to a virtual machine's serial console."""
     from pairlab.session import access
 
@@ -216,7 +217,7 @@ def console(_: Context, instance: str, lab: str = "dev") -> None:
 
 @task(help=LAB | YES | {"all_": "Every lab in this state backend."})
 @command
-def down(_: Context, lab: str = "dev", all_: bool = False, yes: bool = False) -> None:
+def down(_: Context, lab: str = DEFAULT_LAB, all_: bool = False, yes: bool = False) -> None:
     """Destroy a lab, and say what was removed."""
     from pairlab.report import terminal
     from pairlab.session import lab as session_lab
@@ -229,7 +230,7 @@ def down(_: Context, lab: str = "dev", all_: bool = False, yes: bool = False) ->
 
 @task(help=LAB | YES)
 @command
-def unlock(_: Context, lab: str = "dev", yes: bool = False) -> None:
+def unlock(_: Context, lab: str = DEFAULT_LAB, yes: bool = False) -> None:
     """Clear a stale state lock; says whose it was."""
     from pairlab.session import lab as session_lab
 
