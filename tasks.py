@@ -147,6 +147,7 @@ def up(
 
     bench, overrides = _bench(), _overrides(vms, replicas, set_ or [])
     host.setup(bench, session_lab.check(lab, overrides), _confirm(yes))
+    host.enter_groups([sys.executable, *sys.argv])
     terminal.show_up(session_lab.up(bench, lab, overrides))
 
 
@@ -287,6 +288,7 @@ def test(context: Context, only: str = "", yes: bool = False) -> None:
     from pairlab.session import host
 
     host.setup(_bench(), Settings(), _confirm(yes))
+    host.enter_groups([sys.executable, *sys.argv])
     context.run(shlex.join([sys.executable, "-m", "pytest", *shlex.split(only)]), pty=sys.stdout.isatty())
 
 

@@ -122,6 +122,8 @@ def refreshed_inputs(served: type[Resource[Any]], old_inputs: Values, found: Val
     inputs = {}
     for name, value in old_inputs.items():
         actual = found.get(name)
-        same = actual is None or not served.differs(name, actual, value)
-        inputs[name] = value if same else actual
+        if not served.differs(name, actual, value):
+            inputs[name] = value
+        elif actual is not None:
+            inputs[name] = actual
     return inputs

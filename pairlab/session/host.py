@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from pairlab.errors import LabError, UsageError
 from pairlab.host.facts import HostReport, LabNeeds, Row, examine
+from pairlab.host.rights import SETUP_GROUPS
 from pairlab.host.setup import apply, plan, undo
-from pairlab.host.steps import Host, Step, this_host
+from pairlab.host.steps import Host, Step, groups_to_enter, this_host, with_new_groups
 from pairlab.model import Settings, SideName, load_spec, placeholder_spec, state_dir
 from pairlab.session.workbench import Confirm, Workbench
 
@@ -47,6 +49,18 @@ def setup(bench: Workbench, settings: Settings, confirm: Confirm) -> bool:
         raise UsageError("this host was not set up", hint="`invoke lab.doctor` shows what it lacks")
     apply(host, steps, bench.progress, interactive=sys.stdin.isatty())
     return True
+
+
+def enter_groups(argv: list[str]) -> None:
+    """Go on as a new process if this account has joined groups that this process, begun before, is not in.
+
+    Args:
+        argv: The command line to run then: this one.
+    """
+    if os.geteuid() != 0 and groups_to_enter(SETUP_GROUPS):
+        line = with_new_groups(argv)
+        sys.stdout.flush()
+        os.execvp(line[0], line)
 
 
 def undo_setup(bench: Workbench) -> list[str]:

@@ -169,7 +169,9 @@ def _make_spec(
     images = {t.workload.name: bench.images.ensure(t.workload, progress=bench.progress) for t in tiers}
     door = bench.images.ensure_front_door(progress=bench.progress)
     kernel = images[tiers[0].workload.name].vm.kernel
-    chosen, reason = accelerator(bench.cache, bench.runner, settings.accelerator, kernel=kernel)
+    chosen, reason = accelerator(
+        bench.cache, bench.runner, settings.accelerator, kernel=kernel, progress=bench.progress
+    )
     spec = LabSpec(lab, settings, images, door, keys, chosen)
     return spec, tiers, reason
 
