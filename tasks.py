@@ -216,9 +216,18 @@ def console(_: Context, instance: str, lab: str = DEFAULT_LAB) -> None:
     sys.exit(access.console(_bench(), lab, instance))
 
 
-@task(help=LAB | YES | {"all_": "Every lab in this state backend."})
+@task(
+    help=LAB
+    | YES
+    | {
+        "all_": "Every lab in this state backend.",
+        "orphans": "Remove what has the lab's name also if this state does not know it.",
+    }
+)
 @command
-def down(_: Context, lab: str = DEFAULT_LAB, all_: bool = False, yes: bool = False) -> None:
+def down(
+    _: Context, lab: str = DEFAULT_LAB, all_: bool = False, orphans: bool = False, yes: bool = False
+) -> None:
     """Destroy a lab, and say what was removed."""
     from pairlab.report import terminal
     from pairlab.session import lab as session_lab
@@ -226,7 +235,7 @@ def down(_: Context, lab: str = DEFAULT_LAB, all_: bool = False, yes: bool = Fal
     bench, confirm = _bench(), _confirm(yes)
     for name in session_lab.labs(bench) if all_ else [lab]:
         if confirm(f"destroy lab {name!r} and everything in it?"):
-            terminal.show_removed(name, session_lab.down(bench, name))
+            terminal.show_removed(name, session_lab.down(bench, name, orphans=orphans))
 
 
 @task(help=LAB | YES)

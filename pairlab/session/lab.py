@@ -95,6 +95,8 @@ def up(bench: Workbench, lab: str, overrides: Mapping[str, Any]) -> UpResult:
     stack = load_stack(settings.stack)
     engine = bench.engine(settings)
     _check_conflicts(bench, placeholder_spec(lab, settings, stack.tiers), load_spec(lab))
+    if load_spec(lab) is None:
+        _refuse_strangers(bench, engine, lab)
     spec, tiers, reason = _make_spec(bench, lab, settings, stack)
     record_spec(spec, tiers)
     _recover(bench, engine, lab)
@@ -106,14 +108,23 @@ def up(bench: Workbench, lab: str, overrides: Mapping[str, Any]) -> UpResult:
     return UpResult(spec, outcome, urls, ready, time.monotonic() - started, reason)
 
 
-def down(bench: Workbench, lab: str) -> list[str]:
+def down(bench: Workbench, lab: str, *, orphans: bool = False) -> list[str]:
     """Remove a lab and all that it made; fine on a half-made one, and when it is gone already.
+
+    Args:
+        bench: The tools of this run.
+        lab: Its name.
+        orphans: Remove what carries its name also when neither state nor records know it.
 
     Returns:
         What was removed, in words.
+
+    Raises:
+        ConflictError: Something carries its name that may be somebody else's lab; nothing was touched.
     """
-    check_lab_name(lab)
-    engine = bench.engine(last_settings(lab))
+    engine = bench.engine(last_settings(check_lab_name(lab)))
+    if not orphans and load_spec(lab) is None:
+        _refuse_strangers(bench, engine, lab)
     _recover(bench, engine, lab)
     outcome = engine.destroy(lab, progress=bench.progress)
     changed = outcome.changed if outcome else []
@@ -144,6 +155,21 @@ def unlock(bench: Workbench, lab: str, confirm: Confirm) -> str | None:
 def labs(bench: Workbench) -> list[str]:
     """Names of all labs in this state backend."""
     return bench.engine(Settings()).labs()
+
+
+def _refuse_strangers(bench: Workbench, engine: Engine, lab: str) -> None:
+    """Leave alone what has this lab's name and is not in this state: another account's lab, perhaps."""
+    found: list[str] = []
+    for name in SideName:
+        side = bench.side(lab, name)
+        found += side.leftovers()
+        side.close()
+    if found and lab not in engine.labs():
+        raise ConflictError(
+            f"this host has a lab {lab!r} that this state does not know: {', '.join(sorted(found))}",
+            hint="choose another name if it is somebody else's; if it is nobody's, "
+            f"`invoke lab.down --lab {lab} --orphans` removes it",
+        )
 
 
 def _recover(bench: Workbench, engine: Engine, lab: str) -> None:

@@ -198,3 +198,20 @@ def test_a_lab_whose_state_was_lost_still_goes(commands: Commands, lab: str, bef
     removed = commands.run("lab.down", "--lab", lab, "--yes").stdout
     assert f"domain pairlab-{lab}-vm-0" in removed
     assert inventory() - before == set()
+
+
+def test_a_lab_of_another_state_is_left_alone(
+    commands: Commands, lab: str, before: set[str], tmp_path: Path
+) -> None:
+    commands.run("lab.up", "--lab", lab)
+    made = inventory()
+    stranger = Commands(tmp_path)
+    for words in (["lab.down", "--yes"], ["lab.up", "--set", "vmPort=20991", "--set", "containerPort=20992"]):
+        refused = stranger.run(*words, "--lab", lab, check=False)
+        assert refused.returncode == 1
+        assert "that this state does not know" in refused.stderr
+        assert "--orphans" in refused.stderr
+        assert inventory() == made
+    assert f"domain pairlab-{lab}-vm-0" in stranger.run("lab.down", "--lab", lab, "--orphans", "--yes").stdout
+    assert inventory() - before == set()
+    commands.run("lab.down", "--lab", lab, "--yes")
