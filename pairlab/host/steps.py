@@ -36,6 +36,10 @@ class Step:
     admin: bool = True
 
 
+LOCAL_DOCKER = ("unix:///var/run/docker.sock", "unix:///run/docker.sock")
+"""Addresses of the daemon that setup installs and starts; another one is somebody else's to start."""
+
+
 class Ledger:
     """Remembers what pairlab started on this host, so that exactly that can be stopped.
 
@@ -133,7 +137,7 @@ class Host:
     @property
     def local_docker(self) -> bool:
         """The Docker daemon is this machine's."""
-        return self.settings.docker_host.startswith("unix:")
+        return self.settings.docker_host in LOCAL_DOCKER
 
     @property
     def local_libvirt(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -96,7 +97,7 @@ def up(bench: Workbench, lab: str, overrides: Mapping[str, Any]) -> UpResult:
     engine = bench.engine(settings)
     _check_conflicts(bench, placeholder_spec(lab, settings, stack.tiers), load_spec(lab))
     if load_spec(lab) is None:
-        _refuse_strangers(bench, engine, lab)
+        _refuse_strangers(bench, engine, lab, settings)
     spec, tiers, reason = _make_spec(bench, lab, settings, stack)
     record_spec(spec, tiers)
     _recover(bench, engine, lab)
@@ -124,7 +125,7 @@ def down(bench: Workbench, lab: str, *, orphans: bool = False) -> list[str]:
     """
     engine = bench.engine(last_settings(check_lab_name(lab)))
     if not orphans and load_spec(lab) is None:
-        _refuse_strangers(bench, engine, lab)
+        _refuse_strangers(bench, engine, lab, last_settings(lab))
     _recover(bench, engine, lab)
     outcome = engine.destroy(lab, progress=bench.progress)
     changed = outcome.changed if outcome else []
@@ -157,11 +158,11 @@ def labs(bench: Workbench) -> list[str]:
     return bench.engine(Settings()).labs()
 
 
-def _refuse_strangers(bench: Workbench, engine: Engine, lab: str) -> None:
+def _refuse_strangers(bench: Workbench, engine: Engine, lab: str, settings: Settings) -> None:
     """Leave alone what has this lab's name and is not in this state: another account's lab, perhaps."""
     found: list[str] = []
     for name in SideName:
-        side = bench.side(lab, name)
+        side = bench.side(lab, name, settings)
         found += side.leftovers()
         side.close()
     if found and lab not in engine.labs():
@@ -195,6 +196,11 @@ def _make_spec(
     images = {t.workload.name: bench.images.ensure(t.workload, progress=bench.progress) for t in tiers}
     door = bench.images.ensure_front_door(progress=bench.progress)
     kernel = images[tiers[0].workload.name].vm.kernel
+    if settings.guest_image_url:
+        guest = bench.images.ensure_guest(
+            settings.guest_image_url, settings.guest_image_sha256, progress=bench.progress
+        )
+        images = {name: replace(both, vm=guest) for name, both in images.items()}
     chosen, reason = accelerator(
         bench.cache, bench.runner, settings.accelerator, kernel=kernel, progress=bench.progress
     )
@@ -231,6 +237,7 @@ def _check_conflicts(bench: Workbench, spec: LabSpec, previous: LabSpec | None) 
 
 def _await_ready(bench: Workbench, spec: LabSpec, tiers: list[Tier], vm_side: sides.Side) -> dict[str, float]:
     front = next(tier for tier in tiers if tier.front)
+    cancelled = threading.Event()
 
     def wait(side: SideName) -> dict[str, float]:
         return sides.await_all(
@@ -238,6 +245,7 @@ def _await_ready(bench: Workbench, spec: LabSpec, tiers: list[Tier], vm_side: si
             front.instance_names(side),
             timeout_s=spec.settings.ready_timeout_s,
             progress=bench.progress,
+            cancelled=cancelled,
             path=front.workload.health_path,
         )
 
@@ -246,6 +254,14 @@ def _await_ready(bench: Workbench, spec: LabSpec, tiers: list[Tier], vm_side: si
         try:
             return waits[SideName.VM].result() | waits[SideName.CONTAINER].result()
         except LabError as error:
-            tails = [vm_side.console_tail(index, tier=front.group) for index in range(front.vms)]
+            tails = [_console_tail(vm_side, front, index) for index in range(front.vms)]
             error.details = "\n".join([error.details, *tails]).strip()
             raise
+        finally:
+            cancelled.set()
+
+
+def _console_tail(vm_side: sides.Side, tier: Tier, index: int) -> str:
+    name = tier.instance_names(SideName.VM)[index]
+    tail = vm_side.console_tail(index, tier=tier.group)
+    return f"the end of {name}'s serial console:\n{tail}" if tail else f"{name}'s serial console is empty"

@@ -77,9 +77,15 @@ class Workbench:
         plugins = choose_plugins(settings.plugins)
         return Engine(cli.root, state_dir(), ROOT / "Pulumi.yaml", plugins, launchers)
 
-    def side(self, lab: str, name: SideName) -> sides.Side:
-        """One half of a lab; works also for a lab whose records are lost."""
-        settings = last_settings(lab)
+    def side(self, lab: str, name: SideName, settings: Settings | None = None) -> sides.Side:
+        """One half of a lab; works also for a lab whose records are lost.
+
+        Args:
+            lab: The lab's name.
+            name: Which half.
+            settings: Where its daemons are; those of its last `up` if not given.
+        """
+        settings = settings or last_settings(lab)
         nowhere = placeholder_spec(lab, settings, lambda *_: [])
         context = sides.SideContext(
             lab=lab,
