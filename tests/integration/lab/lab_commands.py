@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pairlab.model import Settings, placeholder_spec
+
 ROOT = Path(__file__).resolve().parents[3]
 INVOKE = Path(sys.executable).with_name("invoke")
 TIMEOUT_S = 600
@@ -86,3 +88,9 @@ def inventory() -> set[str]:
         lines |= {f"{argv[0]} {argv[-1]}: {line.split('[')[0].strip()}" for line in kept}
     pools = Path("/var/lib/libvirt/pairlab")
     return lines | {f"file {path}" for path in (pools.rglob("*") if pools.exists() else ())}
+
+
+def left_of(lab: str) -> set[str]:
+    """What is on this host of one lab."""
+    bridge = placeholder_spec(lab, Settings(), lambda *_: []).bridge
+    return {line for line in inventory() if lab in line or bridge in line}
