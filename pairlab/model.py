@@ -474,7 +474,8 @@ class Outcome:
 
     Attributes:
         changes: One for each resource, in the order of the engine.
-        engine_s: Seconds until the engine turned to the first resource: its own start.
+        engine_s: Seconds until a provider turned to the first resource: the engine's own start, with
+            the CLI, the state, the program and the plugins.
         total_s: Seconds of the whole operation.
     """
 

@@ -71,38 +71,40 @@ class Engine:
             StateLockedError: Another run is at work on this lab.
             EngineError: The engine or a plugin failed.
         """
-        stack = self._stack(lab, program)
         return self._run(
-            lab, progress, lambda on: stack.up(on_event=on, refresh=refresh, color="never", parallel=16)
+            lab,
+            program,
+            progress,
+            lambda stack, on: stack.up(on_event=on, refresh=refresh, color="never", parallel=16),
         )
 
     def preview(self, lab: str, program: Program, *, progress: Progress) -> Outcome:
         """What `up` would change; touches nothing."""
         known = self._exists(lab)
-        stack = self._stack(lab, program)
         try:
-            return self._run(lab, progress, lambda on: stack.preview(on_event=on, color="never"))
+            return self._run(
+                lab, program, progress, lambda stack, on: stack.preview(on_event=on, color="never")
+            )
         finally:
-            if not known:
-                stack.workspace.remove_stack(lab)
+            if not known and self._exists(lab):
+                self._workspace(None).remove_stack(lab)
                 self._forget(lab)
 
     def refresh(self, lab: str, program: Program, *, progress: Progress) -> Outcome:
         """Compare the state with what is really there and correct the state."""
-        stack = self._stack(lab, program)
-        return self._run(lab, progress, lambda on: stack.refresh(on_event=on, color="never"))
+        return self._run(lab, program, progress, lambda stack, on: stack.refresh(on_event=on, color="never"))
 
     def destroy(self, lab: str, *, progress: Progress) -> Outcome | None:
         """Delete all that the state knows of the lab, then the state. None if there is no such state."""
         if not self._exists(lab):
             return None
-        stack = self._stack(lab, lambda: None)
         outcome = self._run(
             lab,
+            lambda: None,
             progress,
-            lambda on: stack.destroy(on_event=on, color="never", parallel=16, refresh=True),
+            lambda stack, on: stack.destroy(on_event=on, color="never", parallel=16, refresh=True),
         )
-        stack.workspace.remove_stack(lab)
+        self._workspace(None).remove_stack(lab)
         self._forget(lab)
         return outcome
 
@@ -229,11 +231,14 @@ class Engine:
         except automation_errors.CommandError as error:
             raise _engine_error(error, [], lab) from error
 
-    def _run(self, lab: str, progress: Progress, operate: Callable[[Any], Any]) -> Outcome:
+    def _run(
+        self, lab: str, program: Program, progress: Progress, operate: Callable[[Any, Any], Any]
+    ) -> Outcome:
         recorder = Recorder(progress)
+        stack = self._stack(lab, program)
         try:
             with _quiet_engine_logs():
-                interruptible(lambda: operate(recorder), progress)
+                interruptible(lambda: operate(stack, recorder), progress)
         except automation_errors.ConcurrentUpdateError as error:
             holder = self.lock_holder(lab) or "another run"
             raise StateLockedError(

@@ -19,6 +19,9 @@ VERBS = {
     "delete-replaced": "deleting the old",
 }
 
+ENGINES_OWN = ("pulumi:", f"{PROJECT}:")
+"""Begins the type tokens of what no provider plugin makes."""
+
 
 class Recorder:
     """Collects engine events: changes, errors, and the time of the first step.
@@ -37,9 +40,11 @@ class Recorder:
     def __call__(self, event: Any) -> None:
         """Take one of the engine's events."""
         if event.resource_pre_event is not None:
-            if self.first_step_s is None:
+            step = event.resource_pre_event.metadata
+            # The stack and its components are the engine's own: its start ends when a provider gets to work.
+            if self.first_step_s is None and not step.type.startswith(ENGINES_OWN):
                 self.first_step_s = time.monotonic() - self.started
-            self._step(event.resource_pre_event.metadata)
+            self._step(step)
         elif event.diagnostic_event is not None and event.diagnostic_event.severity == "error":
             self.problems.append(plain(event.diagnostic_event.message))
 

@@ -1,0 +1,122 @@
+"""What benchmarks share: a scratch folder, pairlab's commands, images, and QEMU started by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from pairlab.errors import LabError
+from pairlab.model import LabSpec, WorkloadImages, load_spec
+from pairlab.run import LocalRunner
+from pairlab.session.workbench import Workbench
+
+ROOT = Path(__file__).resolve().parent.parent
+LAB = "bench"
+SAMPLES = 3
+TIMEOUT_S = 600.0
+POLL_S = 0.02
+
+
+def say(line: str) -> None:
+    """Progress, for whoever waits."""
+    print(f"  {line}", file=sys.stderr, flush=True)
+
+
+def seconds(action: Callable[[], object]) -> float:
+    """Wall-clock seconds that an action takes."""
+    start = time.monotonic()
+    action()
+    return time.monotonic() - start
+
+
+@dataclass
+class Trial:
+    """One run of the benchmarks.
+
+    Attributes:
+        scratch: A folder that goes at the end. The labs' state is in it, so that no other lab is met.
+        runner: Runs raw tools.
+    """
+
+    scratch: Path
+    runner: LocalRunner = field(default_factory=LocalRunner)
+
+    def __post_init__(self) -> None:
+        os.environ["PAIRLAB_STATE"] = str(self.scratch / "state")
+
+    @cached_property
+    def images(self) -> WorkloadImages:
+        """The web workload's images, from the cache or built into it: not part of any figure."""
+        from stacks.pair import WEB
+
+        bench = Workbench(say)
+        bench.images.ensure_front_door(progress=say)
+        return bench.images.ensure(WEB, progress=say)
+
+    def invoke(self, *words: str) -> str:
+        """Run one of pairlab's commands as a person does; returns what it printed.
+
+        Raises:
+            CommandError: It failed.
+        """
+        argv = [str(Path(sys.executable).with_name("invoke")), "--search-root", str(ROOT), *words]
+        return self.runner.run(argv, timeout_s=TIMEOUT_S, env={"CI": "true"}).stdout
+
+    @contextlib.contextmanager
+    def lab(self) -> Iterator[str]:
+        """The benchmarks' lab: yields what `lab.up` printed, and takes the lab down whatever happens."""
+        try:
+            yield self.invoke("lab.up", "--lab", LAB)
+        finally:
+            self.invoke("lab.down", "--lab", LAB)
+
+    def spec(self) -> LabSpec:
+        """What the lab that is up was declared as."""
+        spec = load_spec(LAB)
+        assert spec is not None, "no lab is up"
+        return spec
+
+
+def answers(port: int) -> bool:
+    """Whether the workload behind a loopback port answers 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def await_true(condition: Callable[[], bool], what: str) -> None:
+    """Ask again and again.
+
+    Raises:
+        LabError: It did not become true in time.
+    """
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise LabError(f"{what} did not happen in {TIMEOUT_S:g} s", hint="is the machine overloaded?")
+        time.sleep(POLL_S)
+
+
+@contextlib.contextmanager
+def processes() -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Processes that are put into the list are ended at the end."""
+    running: list[subprocess.Popen[bytes]] = []
+    try:
+        yield running
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()

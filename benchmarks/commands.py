@@ -1,0 +1,27 @@
+"""Whole commands, from the start of their process to its end, on a lab of 2 VMs and 2 containers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks._figures import Figure
+from benchmarks._trial import LAB, SAMPLES, Trial, say, seconds
+
+
+def measure(trial: Trial) -> Iterator[Figure]:
+    """Yields the seconds of each."""
+    say("commands: inv --list")
+    times: dict[str, list[float]] = {"list": [seconds(lambda: trial.invoke("--list")) for _ in range(5)]}
+    for number in range(SAMPLES):
+        say(f"commands: lab {number + 1} of {SAMPLES}")
+        trial.invoke("lab.up", "--lab", LAB)
+        try:
+            for task in ("lab.preview", "lab.status"):
+                took_s = seconds(lambda task=task: trial.invoke(task, "--lab", LAB))
+                times.setdefault(task, []).append(took_s)
+        finally:
+            times.setdefault("lab.down", []).append(seconds(lambda: trial.invoke("lab.down", "--lab", LAB)))
+    yield Figure("inv --list", times["list"], 0.4)
+    yield Figure("lab.preview", times["lab.preview"], 6)
+    yield Figure("lab.status", times["lab.status"], 2)
+    yield Figure("lab.down", times["lab.down"], 12)

@@ -1,0 +1,35 @@
+"""One VM from QEMU's start to HTTP 200, beside the floor of this machine and accelerator.
+
+The floor is the same kernel with an init that prints one line and powers off, from QEMU's start to its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks._figures import Figure
+from benchmarks._raw_vms import machine, take_from_lab
+from benchmarks._trial import SAMPLES, Trial, say, seconds
+from pairlab.errors import LabError
+from pairlab.host.tiny_guest import READY_LINE, initramfs
+
+
+def measure(trial: Trial) -> Iterator[Figure]:
+    """Yields the ratio."""
+    with trial.lab():
+        raw = take_from_lab(trial)
+    initrd = trial.scratch / "floor"
+    initrd.write_bytes(initramfs())
+    argv = [*machine(raw.spec.accelerator), "-m", str(raw.spec.settings.vm_memory_mib), "-no-reboot"]
+    argv += ["-serial", "stdio", "-kernel", str(raw.image.kernel), "-initrd", str(initrd)]
+    argv += ["-append", "console=ttyS0 quiet no_timer_check panic=-1"]
+    starts, floors = [], []
+    for number in range(SAMPLES):
+        say(f"vm_start: run {number + 1} of {SAMPLES}")
+        starts.append(raw.start_s(trial, 1))
+        lines: list[str] = []
+        floors.append(seconds(lambda into=lines: trial.runner.run(argv, timeout_s=120, on_line=into.append)))
+        if not any(READY_LINE in line for line in lines):
+            raise LabError("the floor's guest did not print its line", hint="see `invoke lab.doctor`")
+    accelerator = raw.spec.accelerator.value
+    yield Figure("VM start to HTTP 200", starts, 4, "kernel and a static init", floors, accelerator)
