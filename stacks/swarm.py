@@ -14,7 +14,6 @@ from pairlab.model import LABEL, DeployedFile, LabSpec, SideName, Tier
 
 HEALTHCHECK = "/usr/local/bin/healthcheck"
 MIB = 1024**2
-SECRETS_DIR = "/run/secrets/"
 
 
 @dataclass(frozen=True)
@@ -142,6 +141,7 @@ class Containers(pulumi.ComponentResource):
             labels=[docker.SecretLabelArgs(label=LABEL, value=self._spec.name)],
             opts=self._own,
         )
+        # Its owner would have to be a number, which only the image knows; but a container has one user.
         return docker.ServiceTaskSpecContainerSpecSecretArgs(
             secret_id=secret.id, secret_name=secret.name, file_name=file.path, file_mode=0o444
         )
@@ -151,5 +151,6 @@ class Containers(pulumi.ComponentResource):
 
 
 def _file_id(tier: Tier, file: DeployedFile) -> str:
-    digest = hashlib.sha256(file.content.encode()).hexdigest()[:12]
-    return f"{tier.workload.name}-{file.path.rsplit('/', 1)[-1]}-{digest}"
+    # By the path's digest, as Swarm takes 64 characters at most and a lab's name alone may have 30.
+    digest = hashlib.sha256(f"{file.path}\0{file.content}".encode()).hexdigest()[:12]
+    return f"{tier.workload.name}-{digest}"
