@@ -150,7 +150,8 @@ def test_a_taken_port_is_found_before_anything_is_made(commands: Commands, up: s
 
 
 def test_two_runs_at_once_do_not_meet(commands: Commands, up: str) -> None:
-    first = commands.start("lab.up", "--lab", up, "--replicas", "2")
+    # Another page replaces the VM: long enough for the second run to come while the first is at work.
+    first = commands.start("lab.up", "--lab", up, "--replicas", "2", "--set", "message=Another.")
     locks = commands.state / "pulumi" / ".pulumi" / "locks"
     until(lambda: list(locks.glob(f"**/{up}/*.json")), timeout_s=60)
     second = commands.run("lab.up", "--lab", up, check=False)
