@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -126,7 +126,9 @@ class Engine:
         deployment = dict(exported.deployment or {})
         pending = deployment.pop("pending_operations", None) or []
         if pending:
-            workspace.import_stack(lab, automation.Deployment(exported.version, deployment))
+            # Refused while another run holds the state: then it is that run's, and not cut off.
+            with self._explained(lab):
+                workspace.import_stack(lab, automation.Deployment(exported.version, deployment))
         begun = [entry["resource"] for entry in pending if entry["type"] == "creating"]
         names = [(str(resource["type"]), (resource.get("inputs") or {}).get("name")) for resource in begun]
         return [(token, str(name)) for token, name in names if name]
@@ -225,20 +227,14 @@ class Engine:
         )
 
     def _stack(self, lab: str, program: Program) -> automation.Stack:
-        workspace = self._workspace(program)
-        try:
-            return automation.Stack.create_or_select(lab, workspace)
-        except automation_errors.CommandError as error:
-            raise _engine_error(error, [], lab) from error
+        with self._explained(lab):
+            return automation.Stack.create_or_select(lab, self._workspace(program))
 
-    def _run(
-        self, lab: str, program: Program, progress: Progress, operate: Callable[[Any, Any], Any]
-    ) -> Outcome:
-        recorder = Recorder(progress)
-        stack = self._stack(lab, program)
+    @contextmanager
+    def _explained(self, lab: str, problems: Sequence[str] = ()) -> Iterator[None]:
+        """Turn the SDK's errors into ours; `problems` may still grow meanwhile."""
         try:
-            with _quiet_engine_logs():
-                interruptible(lambda: operate(stack, recorder), progress)
+            yield
         except automation_errors.ConcurrentUpdateError as error:
             holder = self.lock_holder(lab) or "another run"
             raise StateLockedError(
@@ -246,7 +242,15 @@ class Engine:
                 hint=f"wait for it; if it is dead, run `invoke lab.unlock --lab {lab}`",
             ) from error
         except automation_errors.CommandError as error:
-            raise _engine_error(error, recorder.problems, lab) from error
+            raise _engine_error(error, problems, lab) from error
+
+    def _run(
+        self, lab: str, program: Program, progress: Progress, operate: Callable[[Any, Any], Any]
+    ) -> Outcome:
+        recorder = Recorder(progress)
+        stack = self._stack(lab, program)
+        with self._explained(lab, recorder.problems), _quiet_engine_logs():
+            interruptible(lambda: operate(stack, recorder), progress)
         return recorder.outcome()
 
 
@@ -266,7 +270,7 @@ def _quiet_engine_logs() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _engine_error(error: automation_errors.CommandError, problems: list[str], lab: str) -> LabError:
+def _engine_error(error: automation_errors.CommandError, problems: Sequence[str], lab: str) -> LabError:
     """The engine's own words, without its noise."""
     told = [line for problem in problems for line in problem.splitlines() if line.strip()]
     told = [line for line in told if not line.startswith(("update failed", "preview failed"))]

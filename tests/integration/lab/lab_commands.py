@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ class Commands:
         return done
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """A command that goes on while the test does something to it."""
+        """A command that goes on while the test does something to it; Ctrl-C reaches it."""
         return subprocess.Popen(
             [str(INVOKE), "--search-root", str(ROOT), *words],
             env=self.environment(None),
@@ -51,6 +52,8 @@ class Commands:
             stderr=subprocess.PIPE,
             text=True,
             stdin=subprocess.DEVNULL,
+            # A CI runner's background job ignores SIGINT, and so would all that it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def json(self, *words: str) -> Any:
