@@ -146,8 +146,9 @@ def up(
     from pairlab.session import lab as session_lab
 
     bench, overrides = _bench(), _overrides(vms, replicas, set_ or [])
-    host.setup(bench, session_lab.check(lab, overrides), _confirm(yes))
-    host.enter_groups([sys.executable, *sys.argv])
+    settings = session_lab.check(lab, overrides)
+    host.setup(bench, settings, _confirm(yes))
+    host.enter_groups(bench, settings, [sys.executable, *sys.argv])
     terminal.show_up(session_lab.up(bench, lab, overrides))
 
 
@@ -296,8 +297,9 @@ def test(context: Context, only: str = "", yes: bool = False) -> None:
     from pairlab.model import Settings
     from pairlab.session import host
 
-    host.setup(_bench(), Settings(), _confirm(yes))
-    host.enter_groups([sys.executable, *sys.argv])
+    bench, settings = _bench(), Settings()
+    host.setup(bench, settings, _confirm(yes))
+    host.enter_groups(bench, settings, [sys.executable, *sys.argv])
     context.run(shlex.join([sys.executable, "-m", "pytest", *shlex.split(only)]), pty=sys.stdout.isatty())
 
 

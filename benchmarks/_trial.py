@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import subprocess
 import sys
@@ -13,7 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from pairlab.errors import LabError
+from pairlab import side as sides
+from pairlab.errors import LabError, SideError
 from pairlab.model import LabSpec, WorkloadImages, load_spec
 from pairlab.run import LocalRunner
 from pairlab.session.workbench import Workbench
@@ -35,6 +35,21 @@ def seconds(action: Callable[[], object]) -> float:
     start = time.monotonic()
     action()
     return time.monotonic() - start
+
+
+@dataclass
+class LabRun:
+    """A lab's way up and down.
+
+    Attributes:
+        printed: What `lab.up` printed.
+        up_s: Seconds that it took.
+        down_s: Seconds that `lab.down` took; 0 while the lab is up.
+    """
+
+    printed: str = ""
+    up_s: float = 0.0
+    down_s: float = 0.0
 
 
 @dataclass
@@ -71,12 +86,15 @@ class Trial:
         return self.runner.run(argv, timeout_s=TIMEOUT_S, env={"CI": "true"}).stdout
 
     @contextlib.contextmanager
-    def lab(self) -> Iterator[str]:
-        """The benchmarks' lab: yields what `lab.up` printed, and takes the lab down whatever happens."""
+    def lab(self) -> Iterator[LabRun]:
+        """The benchmarks' lab, up; taken down whatever happens."""
+        run, start = LabRun(), time.monotonic()
         try:
-            yield self.invoke("lab.up", "--lab", LAB)
+            run.printed = self.invoke("lab.up", "--lab", LAB)
+            run.up_s = time.monotonic() - start
+            yield run
         finally:
-            self.invoke("lab.down", "--lab", LAB)
+            run.down_s = seconds(lambda: self.invoke("lab.down", "--lab", LAB))
 
     def spec(self) -> LabSpec:
         """What the lab that is up was declared as."""
@@ -87,14 +105,10 @@ class Trial:
 
 def answers(port: int) -> bool:
     """Whether the workload behind a loopback port answers 200."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
     try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
+        return sides.probe(port).status == 200
+    except SideError:
         return False
-    finally:
-        connection.close()
 
 
 def await_true(condition: Callable[[], bool], what: str) -> None:

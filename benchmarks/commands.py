@@ -14,13 +14,11 @@ def measure(trial: Trial) -> Iterator[Figure]:
     times: dict[str, list[float]] = {"list": [seconds(lambda: trial.invoke("--list")) for _ in range(5)]}
     for number in range(SAMPLES):
         say(f"commands: lab {number + 1} of {SAMPLES}")
-        trial.invoke("lab.up", "--lab", LAB)
-        try:
+        with trial.lab() as run:
             for task in ("lab.preview", "lab.status"):
                 took_s = seconds(lambda task=task: trial.invoke(task, "--lab", LAB))
                 times.setdefault(task, []).append(took_s)
-        finally:
-            times.setdefault("lab.down", []).append(seconds(lambda: trial.invoke("lab.down", "--lab", LAB)))
+        times.setdefault("lab.down", []).append(run.down_s)
     yield Figure("inv --list", times["list"], 0.4)
     yield Figure("lab.preview", times["lab.preview"], 6)
     yield Figure("lab.status", times["lab.status"], 2)

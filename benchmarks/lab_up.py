@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from benchmarks._figures import Figure
 from benchmarks._raw_vms import take_from_lab
-from benchmarks._trial import LAB, SAMPLES, Trial, await_true, say, seconds
+from benchmarks._trial import SAMPLES, Trial, await_true, say, seconds
 
 SERVICE = "pairlab-bench-raw"
 
@@ -25,16 +25,12 @@ def measure(trial: Trial) -> Iterator[Figure]:
     ups, starts, raw_vms, raw_containers = [], [], [], []
     for number in range(SAMPLES):
         say(f"lab_up: run {number + 1} of {SAMPLES}")
-        printed: list[str] = []
-        try:
-            total_s = seconds(lambda into=printed: into.append(trial.invoke("lab.up", "--lab", LAB)))
+        with trial.lab() as run:
             raw = take_from_lab(trial)
-        finally:
-            trial.invoke("lab.down", "--lab", LAB)
-        found = re.search(r"of it ([\d.]+) s its own start", printed[0])
-        assert found, printed[0]
+        found = re.search(r"of it ([\d.]+) s its own start", run.printed)
+        assert found, run.printed
         starts.append(float(found[1]))
-        ups.append(total_s - starts[-1])
+        ups.append(run.up_s - starts[-1])
         raw_vms.append(raw.start_s(trial, raw.spec.settings.vms))
         raw_containers.append(_raw_containers_s(trial, reference, raw.spec.settings.replicas))
     accelerator = raw.spec.accelerator.value

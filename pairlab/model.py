@@ -445,6 +445,8 @@ class LabSpec:
 
 KEPT_OPS = {"same", "read", "refresh"}
 """Engine operations that leave a resource as it is."""
+ENGINES_OWN = ("pulumi:", f"{PROJECT}:")
+"""Begins the type tokens of what no provider plugin makes."""
 
 
 @dataclass(frozen=True)

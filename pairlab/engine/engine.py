@@ -170,9 +170,7 @@ class Engine:
 
     def unlock(self, lab: str) -> None:
         """Clear the lab's state lock."""
-        self._workspace(None)
-        stack = self._stack(lab, lambda: None)
-        stack.cancel()
+        self._stack(lab, lambda: None).cancel()
 
     def _locks(self, lab: str) -> list[Path]:
         return sorted((self._local_root / "locks").glob(f"**/{lab}/*.json")) if self._is_local else []

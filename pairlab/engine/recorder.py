@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from pairlab.model import PROJECT, Change, Outcome
+from pairlab.model import ENGINES_OWN, PROJECT, Change, Outcome
 
 Progress = Callable[[str], None]
 VERBS = {
@@ -18,9 +18,6 @@ VERBS = {
     "create-replacement": "creating anew",
     "delete-replaced": "deleting the old",
 }
-
-ENGINES_OWN = ("pulumi:", f"{PROJECT}:")
-"""Begins the type tokens of what no provider plugin makes."""
 
 
 class Recorder:

@@ -12,8 +12,6 @@ from pairlab.progress import Progress
 
 KVM_DEVICE = Path("/dev/kvm")
 KVM_GROUP = "kvm"
-SETUP_GROUPS = ("docker", "libvirt", KVM_GROUP)
-"""Groups that setup may put an account into."""
 
 
 def kvm_device_step(host: Host, *, device: Path = KVM_DEVICE) -> Step:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pairlab.errors import LabError, UsageError
 from pairlab.host.facts import HostReport, LabNeeds, Row, examine
-from pairlab.host.rights import SETUP_GROUPS
+from pairlab.host.rights import account_groups
 from pairlab.host.setup import apply, plan, undo
 from pairlab.host.steps import Host, Step, groups_to_enter, this_host, with_new_groups
 from pairlab.model import Settings, SideName, load_spec, placeholder_spec, state_dir
@@ -51,13 +51,15 @@ def setup(bench: Workbench, settings: Settings, confirm: Confirm) -> bool:
     return True
 
 
-def enter_groups(argv: list[str]) -> None:
+def enter_groups(bench: Workbench, settings: Settings, argv: list[str]) -> None:
     """Go on as a new process if this account has joined groups that this process, begun before, is not in.
 
     Args:
+        bench: The tools of this run.
+        settings: Which daemons are this host's.
         argv: The command line to run then: this one.
     """
-    if os.geteuid() != 0 and groups_to_enter(SETUP_GROUPS):
+    if groups_to_enter(account_groups(_host(bench, settings))):
         line = with_new_groups(argv)
         sys.stdout.flush()
         os.execvp(line[0], line)

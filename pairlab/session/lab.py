@@ -16,6 +16,7 @@ from pairlab.errors import ConflictError, LabError
 from pairlab.host.accelerator import accelerator
 from pairlab.host.net import port_holder, subnet_holder
 from pairlab.model import (
+    ENGINES_OWN,
     LabKeys,
     LabSpec,
     Outcome,
@@ -95,8 +96,9 @@ def up(bench: Workbench, lab: str, overrides: Mapping[str, Any]) -> UpResult:
     settings = check(lab, overrides)
     stack = load_stack(settings.stack)
     engine = bench.engine(settings)
-    _check_conflicts(bench, placeholder_spec(lab, settings, stack.tiers), load_spec(lab))
-    if load_spec(lab) is None:
+    previous = load_spec(lab)
+    _check_conflicts(bench, placeholder_spec(lab, settings, stack.tiers), previous)
+    if previous is None:
         _refuse_strangers(bench, engine, lab, settings)
     spec, tiers, reason = _make_spec(bench, lab, settings, stack)
     record_spec(spec, tiers)
@@ -123,16 +125,17 @@ def down(bench: Workbench, lab: str, *, orphans: bool = False) -> list[str]:
     Raises:
         ConflictError: Something carries its name that may be somebody else's lab; nothing was touched.
     """
-    engine = bench.engine(last_settings(check_lab_name(lab)))
+    settings = last_settings(check_lab_name(lab))
+    engine = bench.engine(settings)
     if not orphans and load_spec(lab) is None:
-        _refuse_strangers(bench, engine, lab, last_settings(lab))
+        _refuse_strangers(bench, engine, lab, settings)
     _recover(bench, engine, lab)
     outcome = engine.destroy(lab, progress=bench.progress)
     changed = outcome.changed if outcome else []
     removed = [
         f"{change.type.rsplit(':', 1)[-1]} {change.name}"
         for change in changed
-        if not change.type.startswith(("pulumi:", "pairlab:"))
+        if not change.type.startswith(ENGINES_OWN)
     ]
     for name in SideName:
         side = bench.side(lab, name)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -97,3 +99,26 @@ def left_of(lab: str) -> set[str]:
     """What is on this host of one lab."""
     bridge = placeholder_spec(lab, Settings(), lambda *_: []).bridge
     return {line for line in inventory() if lab in line or bridge in line}
+
+
+def doors(commands: Commands, lab: str) -> dict[str, int]:
+    found = commands.json("lab.status", "--lab", lab)["doors"]
+    return {door["side"]: int(door["url"].rsplit(":", 1)[1]) for door in found}
+
+
+def get(port: int, path: str = "/") -> tuple[int, dict[str, str], str]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        headers = {name.lower(): value for name, value in response.getheaders()}
+        return response.status, headers, response.read().decode()
+    finally:
+        connection.close()
+
+
+def until(condition: Any, *, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.2)

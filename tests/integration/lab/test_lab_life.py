@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import stat
 import subprocess
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
-from lab_commands import Commands, inventory
+from lab_commands import Commands, doors, get, inventory, until
 
 pytestmark = pytest.mark.integration
 
@@ -26,29 +23,6 @@ def up(before: set[str], commands: Commands, lab: str) -> str:
     """The lab, up: the first test that asks for it brings it up."""
     commands.run("lab.up", "--lab", lab)
     return lab
-
-
-def doors(commands: Commands, lab: str) -> dict[str, int]:
-    found = commands.json("lab.status", "--lab", lab)["doors"]
-    return {door["side"]: int(door["url"].rsplit(":", 1)[1]) for door in found}
-
-
-def get(port: int, path: str = "/") -> tuple[int, dict[str, str], str]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        headers = {name.lower(): value for name, value in response.getheaders()}
-        return response.status, headers, response.read().decode()
-    finally:
-        connection.close()
-
-
-def until(condition: Any, *, timeout_s: float) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < deadline, "did not happen in time"
-        time.sleep(0.2)
 
 
 def test_a_preview_needs_no_daemon_and_makes_nothing(commands: Commands, lab: str) -> None:

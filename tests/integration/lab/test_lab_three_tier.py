@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab_commands import Commands, left_of, write_settings
-from test_lab_life import doors, get, until
+from lab_commands import Commands, doors, get, left_of, until, write_settings
 
 pytestmark = pytest.mark.integration
 

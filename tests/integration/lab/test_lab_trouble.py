@@ -6,10 +6,17 @@ import hashlib
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from lab_commands import Commands, left_of
+
+from pairlab.errors import ImageError
+from pairlab.image.store import ImageStore
+from pairlab.run import LocalRunner
+from pairlab.session.workbench import cache_dir
+from stacks.pair import WEB
 
 pytestmark = pytest.mark.integration
 EMPTY_DISK_BYTES = 1 << 20
@@ -103,15 +110,7 @@ def test_an_interrupted_lab_can_also_be_taken_down(commands: Commands, lab: str,
     assert running.returncode in (1, 130)
 
 
-def test_a_package_that_does_not_exist_is_named(commands: Commands, tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from pairlab.errors import ImageError
-    from pairlab.image.store import ImageStore
-    from pairlab.run import LocalRunner
-    from pairlab.session.workbench import cache_dir
-    from stacks.pair import WEB
-
+def test_a_package_that_does_not_exist_is_named() -> None:
     store = ImageStore(cache_dir() / "images", LocalRunner())
     wrong = replace(WEB, name="wrong", packages=("no-such-package",))
     with pytest.raises(ImageError, match="no-such-package") as refused:
