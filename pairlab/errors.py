@@ -59,5 +59,13 @@ class SideError(LabError):
     """One side of a lab could not be reached or did not do what was asked."""
 
 
+class ExerciseError(LabError):
+    """An exercise failed: what it measured did not really happen, or a step of it did not work."""
+
+
+class ResultError(LabError):
+    """A result cannot be read."""
+
+
 class ConflictError(LabError):
     """A port, subnet or name that the lab needs is held by something else."""

@@ -1,0 +1,330 @@
+"""What exercises measured: one versioned document a run, which reports read and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pairlab.errors import ResultError
+from pairlab.model import SideName
+
+FORMAT = 1
+"""Raised when a reader of an older version would misread the document."""
+CLAIM_SAMPLES = 3
+"""Fewest samples of each side that a comparison may rest on."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Figure(_Record):
+    """One kind of measurement.
+
+    Attributes:
+        key: Short name that samples refer to, such as `patched-last`.
+        title: What it is, for a table's head.
+        unit: `s`, `ms`, `B`, `1` (a count) or `%`; of every sample of it.
+        method: How it is obtained, with both ends of every clock.
+        better: Which way is better.
+    """
+
+    key: str
+    title: str
+    unit: Literal["s", "ms", "B", "1", "%"]
+    method: str
+    better: Literal["lower", "higher", "neither"] = "lower"
+
+
+class Variant(_Record):
+    """One way of doing it, which the exercise compares with others.
+
+    Attributes:
+        key: Short name that samples refer to, such as `vm-in-place`.
+        title: For a person.
+        side: Whose way it is; None for this host itself.
+        baseline: A naive way, measured to stand beside the others.
+    """
+
+    key: str
+    title: str
+    side: SideName | None
+    baseline: bool = False
+
+
+class Sample(_Record):
+    """One raw measurement, in the unit of its figure.
+
+    Attributes:
+        figure: Key of the figure.
+        variant: Key of the variant.
+        repetition: From 0.
+        value: The measurement.
+        instance: Name of the instance that it is of, such as `vm/0`; empty for the side as a whole.
+    """
+
+    figure: str
+    variant: str
+    repetition: int
+    value: float
+    instance: str = ""
+
+
+class Finding(_Record):
+    """Something that was found and is no number.
+
+    Attributes:
+        variant: Key of the variant.
+        repetition: From 0.
+        question: What was asked, such as `killed: which version comes back?`.
+        answer: What was found, in words.
+        verdict: `yes` (as one would wish), `no`, `cannot` (this side has no way to do it; the answer says
+            why), or `fact` where there is nothing to wish for.
+    """
+
+    variant: str
+    repetition: int
+    question: str
+    answer: str
+    verdict: Literal["yes", "no", "cannot", "fact"]
+
+
+class Mark(_Record):
+    """A moment of a timeline.
+
+    Attributes:
+        at_s: Seconds from the timeline's first request.
+        text: What happened then.
+    """
+
+    at_s: float
+    text: str
+
+
+class Timeline(_Record):
+    """Every request that a client sent to one front door at a steady rate; four lists of equal length.
+
+    Attributes:
+        variant: Key of the variant.
+        repetition: From 0.
+        rate_hz: Requests a second that were due.
+        at_s: When each was sent, in seconds from the first.
+        latency_ms: How long each took until its answer or failure.
+        status: HTTP status; 0 where there was no answer.
+        version: Version of the workload's package that answered; empty where none did.
+        marks: What happened meanwhile.
+        client_cpu_percent: CPU that the client itself used, of one core.
+        client_worst_gap_ms: The furthest that the client fell behind its own schedule.
+    """
+
+    variant: str
+    repetition: int
+    rate_hz: float
+    at_s: list[float]
+    latency_ms: list[float]
+    status: list[int]
+    version: list[str]
+    marks: list[Mark]
+    client_cpu_percent: float
+    client_worst_gap_ms: float
+
+    def failed(self) -> int:
+        """Number of requests that did not get a 200."""
+        return sum(status != 200 for status in self.status)
+
+    def longest_gap_s(self) -> float:
+        """Longest time without an answer of 200, from when one was sent to the end of the next good one.
+
+        Where requests fail, the seconds between two good answers; where none fails, 0.
+        """
+        good = [
+            (at, at + ms / 1000)
+            for at, ms, status in zip(self.at_s, self.latency_ms, self.status, strict=True)
+            if status == 200
+        ]
+        bad = [at for at, status in zip(self.at_s, self.status, strict=True) if status != 200]
+        longest = 0.0
+        for at in bad:
+            before = max((end for sent, end in good if sent < at), default=0.0)
+            after = min((end for sent, end in good if sent > at), default=self.at_s[-1])
+            longest = max(longest, after - before)
+        return longest
+
+
+class Conclusion(_Record):
+    """A sentence that the samples carry, or do not.
+
+    Attributes:
+        text: The sentence.
+        carried: Enough samples, and the ranges do not overlap; otherwise no claim is made.
+        basis: The medians and ranges that it rests on, or why it is not carried.
+    """
+
+    text: str
+    carried: bool
+    basis: str
+
+
+class Environment(_Record):
+    """Where and with what it was measured.
+
+    Attributes:
+        processor: Name of the CPU.
+        cores: Logical CPUs.
+        memory_bytes: This host's.
+        kernel: Release of this host's kernel.
+        system: Name of this host's operating system.
+        accelerator: How VMs ran: `kvm` or `tcg`.
+        accelerator_reason: Why.
+        versions: Program -> version.
+        plugins: Provider package -> version and origin.
+        images: Image and form -> version.
+        load_before: Load average of the last minute when it began.
+        load_after: The same when it ended.
+    """
+
+    processor: str
+    cores: int
+    memory_bytes: int
+    kernel: str
+    system: str
+    accelerator: str
+    accelerator_reason: str
+    versions: dict[str, str]
+    plugins: dict[str, str]
+    images: dict[str, str]
+    load_before: float
+    load_after: float
+
+
+class RunResult(_Record):
+    """One run of one exercise.
+
+    Attributes:
+        format: Version of this document's form.
+        exercise: The exercise's name.
+        title: Its title.
+        question: The question that it answers.
+        section: Section of the course that it teaches.
+        lab: The lab's name.
+        vms: Instances on the vm side when it began.
+        replicas: Instances on the container side.
+        started: When, with time zone.
+        ended: When, or when this was last saved.
+        repetitions: How many were asked for.
+        complete: It ran to its end, and what it measured really happened.
+        incomplete_reason: Why it is not complete; empty if it is.
+        subject: What was worked on, in a sentence, such as the update with both versions.
+        environment: Where and with what.
+        figures: Kinds of measurement.
+        variants: What is compared.
+        samples: All raw measurements.
+        findings: What is no number.
+        timelines: Requests at the front doors.
+        conclusions: What can be said.
+    """
+
+    format: int = FORMAT
+    exercise: str
+    title: str
+    question: str
+    section: str
+    lab: str
+    vms: int
+    replicas: int
+    started: datetime
+    ended: datetime
+    repetitions: int
+    complete: bool
+    incomplete_reason: str
+    subject: str
+    environment: Environment
+    figures: list[Figure]
+    variants: list[Variant]
+    samples: list[Sample]
+    findings: list[Finding]
+    timelines: list[Timeline]
+    conclusions: list[Conclusion]
+
+    @property
+    def took_s(self) -> float:
+        """Seconds from begin to end."""
+        return (self.ended - self.started).total_seconds()
+
+    def values(self, figure: str, variant: str) -> list[float]:
+        """The samples of one figure and variant, as measured."""
+        return [s.value for s in self.samples if s.figure == figure and s.variant == variant]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Samples in short: their median and range, and how many they are."""
+
+    median: float
+    low: float
+    high: float
+    count: int
+
+
+def spread(values: Sequence[float]) -> Spread | None:
+    """The median with its range; None if there are no samples."""
+    return Spread(median(values), min(values), max(values), len(values)) if values else None
+
+
+def is_less(smaller: Sequence[float], larger: Sequence[float]) -> bool:
+    """Whether samples carry the claim that one is less: enough of each, and no overlap of their ranges."""
+    enough = min(len(smaller), len(larger)) >= CLAIM_SAMPLES
+    return enough and max(smaller) < min(larger)
+
+
+def write_result(result: RunResult, path: Path) -> None:
+    """Write a result, at once or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    with os.fdopen(descriptor, "w") as file:
+        file.write(result.model_dump_json(indent=1))
+    os.replace(temporary, path)
+
+
+def read_result(path: Path) -> RunResult:
+    """Read a result.
+
+    Raises:
+        ResultError: It is not there, is not one, or was written by a newer version of pairlab.
+    """
+    try:
+        text = path.read_text()
+        written = json.loads(text).get("format", 0)
+    except OSError as error:
+        raise ResultError(f"{path} cannot be read: {error.strerror}", hint="`invoke report.list`") from error
+    except (ValueError, AttributeError) as error:
+        raise ResultError(
+            f"{path} holds no result", hint="`invoke report.list` shows those there are"
+        ) from error
+    if written > FORMAT:
+        raise ResultError(
+            f"{path} has format {written}, written by a newer pairlab; this one reads up to {FORMAT}",
+            hint="update pairlab, then read it again",
+        )
+    try:
+        return RunResult.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ResultError(
+            f"{path} holds no result: {where}: {first['msg']}", hint="it may have been edited by hand"
+        ) from error
+
+
+def result_files(folders: Iterable[Path]) -> list[Path]:
+    """Result files in some folders, oldest first."""
+    return sorted((path for folder in folders for path in folder.glob("*.json")), key=lambda path: path.name)
