@@ -32,6 +32,9 @@ LABEL = "org.pairlab.lab"
 METADATA_NAMESPACE = "urn:pairlab:lab"
 """XML namespace of the metadata that every libvirt domain of a lab carries."""
 
+RENEW = "/usr/local/lib/pairlab/renew"
+"""Program in a container image whose workload can renew its processes."""
+
 LAB_NAME = re.compile(r"[a-z][a-z0-9-]{0,29}(?<!-)")
 MAX_INSTANCES = 50
 LABS_NETWORK = ipaddress.IPv4Network("10.213.0.0/16")
@@ -70,6 +73,7 @@ class Settings(BaseModel):
     container_memory_mib: int = Field(128, ge=16, le=65536)
     container_cpus: float = Field(1.0, gt=0, le=64)
     message: str = Field("One workload, two stacks.", max_length=200)
+    rollout: Literal["rolling", "at-once"] = "rolling"
     subnet: str = ""
     vm_port: int = Field(0, ge=0, le=65535)
     container_port: int = Field(0, ge=0, le=65535)
@@ -192,6 +196,8 @@ class Workload:
         enable: systemd units, besides `unit`, that the VM starts.
         unit_lines: Lines of the `[Service]` section that its unit gets in a VM.
         stop_signal: What ends the container's main process gracefully.
+        renew: Template of the program `RENEW` in the container image, which lets new processes of updated
+            files serve while the container's main process stays; empty where the workload cannot do that.
     """
 
     name: str
@@ -206,6 +212,7 @@ class Workload:
     enable: tuple[str, ...] = ()
     unit_lines: tuple[str, ...] = ()
     stop_signal: str = "SIGTERM"
+    renew: str = ""
 
 
 @dataclass(frozen=True)
@@ -387,6 +394,9 @@ class LabSpec:
         front_door: The proxy's image.
         keys: The lab's ssh keys.
         accelerator: How its VMs run.
+        generations: Side -> number of times that its instances were declared anew; another number
+            replaces each of them by a fresh one.
+        vm_images: Host name -> image of a VM that has another one than its tier, in a rollout.
     """
 
     name: str
@@ -395,6 +405,8 @@ class LabSpec:
     front_door: ContainerImage
     keys: LabKeys
     accelerator: Accelerator
+    generations: Mapping[SideName, int] = field(default_factory=dict[SideName, int])
+    vm_images: Mapping[str, VmImage] = field(default_factory=dict[str, VmImage])
 
     @property
     def prefix(self) -> str:
@@ -500,6 +512,17 @@ def state_dir() -> Path:
     if chosen:
         return Path(chosen).absolute()
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / PROJECT
+
+
+def data_dir() -> Path:
+    """Where results are kept: `PAIRLAB_DATA`, else the XDG data directory.
+
+    Source: XDG Base Directory Specification 0.8, `$XDG_DATA_HOME`.
+    """
+    chosen = os.environ.get("PAIRLAB_DATA")
+    if chosen:
+        return Path(chosen).absolute()
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / PROJECT
 
 
 def lab_dir(name: str) -> Path:

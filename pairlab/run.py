@@ -165,6 +165,7 @@ class SshRunner:
         local: Runner that starts ssh.
         port: TCP port of its ssh server.
         jump: `user@host:port` to go through, by the user's default key; empty to go straight.
+        prefix: Begins every command there, such as `sudo`.
     """
 
     address: str
@@ -174,6 +175,7 @@ class SshRunner:
     local: Runner = field(default_factory=LocalRunner)
     port: int = 22
     jump: str = ""
+    prefix: tuple[str, ...] = ()
 
     def argv(self, argv: Sequence[str], *, tty: bool = False) -> list[str]:
         """The ssh command line that runs `argv` there; no `argv` means a login shell."""
@@ -209,12 +211,13 @@ class SshRunner:
         if cwd is not None:
             remote = ["env", f"--chdir={cwd}", *remote]
         return self.local.run(
-            self.argv(remote), check=check, input_text=input_text, timeout_s=timeout_s, on_line=on_line
+            self.argv([*self.prefix, *remote]), check=check, input_text=input_text, timeout_s=timeout_s, on_line=on_line
         )
 
     def interactive(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
         """See `Runner.interactive`."""
-        return self.local.interactive(self.argv(_with_env(argv, env), tty=True))
+        remote = [*self.prefix, *_with_env(argv, env)] if argv else []
+        return self.local.interactive(self.argv(remote, tty=True))
 
 
 def _with_env(argv: Sequence[str], env: Mapping[str, str] | None) -> list[str]:

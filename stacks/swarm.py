@@ -85,10 +85,9 @@ class Containers(pulumi.ComponentResource):
                     )
                 ),
                 restart_policy=docker.ServiceTaskSpecRestartPolicyArgs(condition="any", delay="1s"),
+                force_update=spec.generations.get(SideName.CONTAINER, 0),
             ),
-            update_config=docker.ServiceUpdateConfigArgs(
-                parallelism=1, order="start-first", failure_action="rollback", monitor="5s"
-            ),
+            update_config=self._update_config(),
             rollback_config=docker.ServiceRollbackConfigArgs(
                 parallelism=1, order="start-first", failure_action="pause", monitor="5s"
             ),
@@ -96,6 +95,15 @@ class Containers(pulumi.ComponentResource):
                 delay="500ms", timeout=f"{spec.settings.ready_timeout_s}s"
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[local_image], delete_before_replace=True),
+        )
+
+    def _update_config(self) -> docker.ServiceUpdateConfigArgs:
+        if self._spec.settings.rollout == "at-once":
+            return docker.ServiceUpdateConfigArgs(
+                parallelism=0, order="stop-first", failure_action="rollback", monitor="5s"
+            )
+        return docker.ServiceUpdateConfigArgs(
+            parallelism=1, order="start-first", failure_action="rollback", monitor="5s"
         )
 
     def _container_spec(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_libvirt as libvirt
 
-from pairlab.model import METADATA_NAMESPACE, Accelerator, LabSpec, Tier, VmImage
+from pairlab.model import METADATA_NAMESPACE, Accelerator, LabSpec, SideName, Tier, VmImage
 from pairlab.render import render
 
 DISK_BYTES = 4 * 1024**3
@@ -73,10 +73,13 @@ class VirtualMachines(pulumi.ComponentResource):
         for number, tier in enumerate(args.tiers):
             if not tier.vms:
                 continue
-            image = args.spec.images[tier.workload.name].vm
-            boot = self._make_boot_volumes(tier.workload.name, image)
+            usual = args.spec.images[tier.workload.name].vm
+            boots: dict[str, _Boot] = {}
             for index, host in enumerate(tier.host_names()):
-                self._make_vm(tier, number, index, image, boot)
+                image = args.spec.vm_images.get(host, usual)
+                if image.version not in boots:
+                    boots[image.version] = self._make_boot_volumes(tier.workload.name, image)
+                self._make_vm(tier, number, index, image, boots[image.version])
                 addresses[host] = str(args.spec.address(number, index))
         self.network_id = self.network.id
         self.addresses = pulumi.Output.from_input(addresses)
@@ -104,7 +107,7 @@ class VirtualMachines(pulumi.ComponentResource):
     def _make_boot_volumes(self, workload: str, image: VmImage) -> _Boot:
         def upload(kind: str, path: str, volume_format: str) -> libvirt.Volume:
             return libvirt.Volume(
-                f"{self._name}-{workload}-{kind}",
+                f"{self._name}-{workload}-{kind}-{image.version}",
                 name=f"{workload}-{kind}-{image.version}.{'qcow2' if volume_format == 'qcow2' else 'img'}",
                 pool=self._pool.name,
                 source=path,
@@ -122,9 +125,10 @@ class VirtualMachines(pulumi.ComponentResource):
     def _make_vm(self, tier: Tier, number: int, index: int, image: VmImage, boot: _Boot) -> None:
         spec, host = self._spec, tier.host_names()[index]
         seed, network_config = self._seed(tier, number, index)
-        digest = hashlib.sha256(f"{image.version}\0{seed}\0{network_config}".encode()).hexdigest()[
-            :DIGEST_LENGTH
-        ]
+        parts = [image.version, seed, network_config]
+        if generation := spec.generations.get(SideName.VM, 0):
+            parts.append(str(generation))
+        digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:DIGEST_LENGTH]
         instance_id = f"{spec.prefix}-{host}-{digest}"
         disk = libvirt.Volume(
             f"{self._name}-{host}-disk",

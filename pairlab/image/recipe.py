@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from pairlab.model import Workload
+from pairlab.model import RENEW, Workload
 from pairlab.render import TEMPLATES, render
 
 FORMAT = 2
@@ -183,6 +183,8 @@ def container_recipe(workload: Workload, *, pocket: str, pins: Mapping[str, str]
             render("workload/healthcheck.pl.j2", port=workload.port, health_path=workload.health_path), 0o755
         ),
     }
+    if workload.renew:
+        files[RENEW] = File(render(workload.renew), 0o755)
     commands = (("install", "-d", "-o", workload.user, "-g", workload.user, "/run/pairlab"),)
     config = {
         "Entrypoint": ["/usr/local/bin/entrypoint"],

@@ -106,7 +106,7 @@ def up(bench: Workbench, lab: str, overrides: Mapping[str, Any]) -> UpResult:
     vm_side = bench.side(lab, SideName.VM)
     with vm_side.watching():
         outcome = engine.up(lab, lambda: stack.declare(spec), progress=bench.progress, refresh=True)
-        ready = _await_ready(bench, spec, tiers, vm_side)
+        ready = await_ready(bench, spec, tiers, vm_side)
     urls = {side: f"http://127.0.0.1:{spec.port(side)}" for side in SideName}
     return UpResult(spec, outcome, urls, ready, time.monotonic() - started, reason)
 
@@ -238,7 +238,21 @@ def _check_conflicts(bench: Workbench, spec: LabSpec, previous: LabSpec | None) 
         )
 
 
-def _await_ready(bench: Workbench, spec: LabSpec, tiers: list[Tier], vm_side: sides.Side) -> dict[str, float]:
+def await_ready(bench: Workbench, spec: LabSpec, tiers: list[Tier], vm_side: sides.Side) -> dict[str, float]:
+    """Wait until every instance of the front tier has answered through its front door.
+
+    Args:
+        bench: The tools of this run.
+        spec: What was declared.
+        tiers: What runs.
+        vm_side: The vm side, whose consoles are being watched.
+
+    Returns:
+        Instance name -> seconds from the call to its first answer.
+
+    Raises:
+        SideError: Some never answered; its details hold the ends of the serial consoles.
+    """
     front = next(tier for tier in tiers if tier.front)
     cancelled = threading.Event()
 

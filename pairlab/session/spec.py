@@ -38,11 +38,15 @@ def tiers_of(stack: ModuleType, lab: str, settings: Settings, keys: LabKeys) -> 
 
 
 def record_spec(spec: LabSpec, tiers: list[Tier]) -> None:
-    """Keep the specification for later runs, and pin the VMs' host keys by address."""
-    directory = lab_dir(spec.name)
-    write_private(directory / "spec.json", spec_json(spec).decode())
+    """Keep the specification for later runs, and pin the VMs' host keys."""
+    write_private(lab_dir(spec.name) / "spec.json", spec_json(spec).decode())
+    pin_hosts(spec, tiers)
+
+
+def pin_hosts(spec: LabSpec, tiers: list[Tier]) -> None:
+    """Pin the VMs' host keys by address."""
     write_known_hosts(
-        directory,
+        lab_dir(spec.name),
         [
             (str(spec.address(number, index)), spec.keys.hosts[host])
             for number, tier in enumerate(tiers)

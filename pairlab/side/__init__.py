@@ -53,12 +53,21 @@ class Side(Protocol):
     def instances(self) -> list[Instance]:
         """Every instance of every tier, ordered by tier and index."""
 
-    def runner(self, index: int, *, tier: str = "") -> Runner:
-        """Runs commands inside an instance.
+    def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
+        """Runs commands inside an instance, as its usual account or as its administrator.
 
         Raises:
             SideError: It does not exist, or does not run.
         """
+
+    def restart(self, index: int, *, tier: str = "") -> None:
+        """Restart an instance in the way its stack offers; returns when that has begun."""
+
+    def kill(self, index: int, *, tier: str = "") -> None:
+        """End an instance at once, as a power cut would; whoever supervises it finds out by itself."""
+
+    def written_bytes(self, index: int, *, tier: str = "") -> int:
+        """Bytes of disk that an instance has of its own, beside the image that it shares."""
 
     def logs(
         self,

@@ -17,11 +17,13 @@ class DockerExecRunner:
         host: The engine's address.
         container: Container's id or name.
         local: Runner that starts the Docker CLI.
+        user: Account inside; empty for the container's own.
     """
 
     host: str
     container: str
     local: Runner
+    user: str = ""
 
     def run(
         self,
@@ -57,4 +59,5 @@ class DockerExecRunner:
         # A name without a value is taken from the client's own environment: no value stands in any argv.
         names = [word for name in env or {} for word in ("--env", name)]
         where = ["--workdir", str(cwd)] if cwd is not None else []
+        where += ["--user", self.user] if self.user else []
         return ["docker", "--host", self.host, "exec", *flags, *names, *where, self.container, *argv]

@@ -102,6 +102,20 @@ class LibvirtObjects:
         found = (connection or self.connection(libvirt)).listAllDomains(flags)
         return [domain for domain in found if self.metadata(libvirt, domain) is not None]
 
+    def destroy(self, domain: str) -> None:
+        """End a domain at once."""
+        with self.mapped() as libvirt:
+            self.connection(libvirt).lookupByName(domain).destroy()
+
+    def overlay_bytes(self, domain: str) -> int:
+        """Bytes that a domain's first disk occupies."""
+        with self.mapped() as libvirt:
+            connection = self.connection(libvirt)
+            description = ElementTree.fromstring(connection.lookupByName(domain).XMLDesc())
+            source = description.find("devices/disk/source")
+            path = "" if source is None else source.get("file", "")
+            return int(connection.storageVolLookupByPath(path).info()[2])
+
     def leftovers(self) -> list[str]:
         """See `Side.leftovers`."""
         with self.mapped() as libvirt:

@@ -51,7 +51,7 @@ class LabSide:
             ]
         return sorted(found, key=lambda instance: (instance.tier, instance.index))
 
-    def runner(self, index: int, *, tier: str = "") -> Runner:
+    def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
         """See `Side.runner`: ssh, through libvirt's machine where that is another one."""
         instance = self._running(index, tier)
         if not instance.address:
@@ -63,7 +63,21 @@ class LabSide:
             self._context.known_hosts,
             local=self._context.local,
             jump=_ssh_host(self._objects.uri),
+            prefix=("sudo", "--non-interactive") if admin else (),
         )
+
+    def restart(self, index: int, *, tier: str = "") -> None:
+        """See `Side.restart`: the guest's own init restarts it."""
+        # The connection may be cut before the command has ended.
+        self.runner(index, tier=tier, admin=True).run(["systemctl", "reboot"], check=False)
+
+    def kill(self, index: int, *, tier: str = "") -> None:
+        """See `Side.kill`."""
+        self._objects.destroy(self._running(index, tier).handle)
+
+    def written_bytes(self, index: int, *, tier: str = "") -> int:
+        """See `Side.written_bytes`: what its overlay disk occupies."""
+        return self._objects.overlay_bytes(pick(self.instances(), self.name, tier, index).handle)
 
     def logs(
         self,

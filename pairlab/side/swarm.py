@@ -47,7 +47,7 @@ class LabSide:
         ]
         return sorted(found, key=lambda instance: (instance.tier, instance.index))
 
-    def runner(self, index: int, *, tier: str = "") -> Runner:
+    def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
         """See `Side.runner`."""
         instance = pick(self.instances(), self.name, tier, index)
         if instance.state not in ("running", "starting"):
@@ -55,7 +55,27 @@ class LabSide:
                 f"{instance.name} does not run: it is {instance.state}",
                 hint="`invoke lab.logs` may show why; `invoke lab.up` brings it back",
             )
-        return DockerExecRunner(self._objects.host, instance.handle, self._context.local)
+        user = "root" if admin else ""
+        return DockerExecRunner(self._objects.host, instance.handle, self._context.local, user)
+
+    def restart(self, index: int, *, tier: str = "") -> None:
+        """See `Side.restart`: the engine restarts the container, if the orchestrator does not step in."""
+        container = pick(self.instances(), self.name, tier, index).handle
+        with self._objects.mapped() as api:
+            api.restart(container)
+
+    def kill(self, index: int, *, tier: str = "") -> None:
+        """See `Side.kill`."""
+        container = pick(self.instances(), self.name, tier, index).handle
+        with self._objects.mapped() as api:
+            api.kill(container)
+
+    def written_bytes(self, index: int, *, tier: str = "") -> int:
+        """See `Side.written_bytes`: the container's writable layer."""
+        container = pick(self.instances(), self.name, tier, index).handle
+        with self._objects.mapped() as api:
+            (found,) = api.containers(filters={"id": container}, size=True)
+        return int(found.get("SizeRw", 0))
 
     def logs(
         self,

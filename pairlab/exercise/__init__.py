@@ -1,0 +1,158 @@
+"""Lifecycle experiments on both sides of a live lab; each exercise is one module here.
+
+An exercise is a module without a leading underscore, with a class `LabExercise`. Its file name is its name on
+the command line, and `templates/exercise/<name>.md.j2` holds what it teaches. It sees a `Lab`, never Pulumi,
+Docker or libvirt.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+from pairlab.errors import UsageError
+from pairlab.exercise._log import Log
+from pairlab.model import Outcome, SideName, Update, Workload
+from pairlab.results import Conclusion, Figure, RunResult, Variant
+from pairlab.run import Runner
+from pairlab.side import Side
+
+__all__ = ["Declaration", "Exercise", "Lab", "Log", "load", "names"]
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a lab is declared to be while an exercise works on it, beside its settings.
+
+    Attributes:
+        vms: Instances on the vm side.
+        replicas: Instances on the container side.
+        updated_vms: Indexes of the VMs that run the updated image.
+        updated_containers: Whether the containers run the updated image.
+        own_kernel_vms: Indexes of the VMs that boot the kernel on their own disk.
+        at_once: Containers are replaced all at once, not one after the other.
+        fresh_vms: Raised by one, every VM is replaced by a fresh one.
+        fresh_containers: Likewise for containers.
+        updates: The lab serves the update from its own package repository.
+    """
+
+    vms: int
+    replicas: int
+    updated_vms: frozenset[int] = frozenset()
+    updated_containers: bool = False
+    own_kernel_vms: frozenset[int] = frozenset()
+    at_once: bool = False
+    fresh_vms: int = 0
+    fresh_containers: int = 0
+    updates: bool = False
+
+    def count(self, side: SideName) -> int:
+        """Number of instances on a side."""
+        return self.vms if side is SideName.VM else self.replicas
+
+
+class Lab(Protocol):
+    """A live lab, as exercises see it. Changes of what is declared go through Pulumi."""
+
+    name: str
+    workload: Workload
+    sides: Mapping[SideName, Side]
+    declared: Declaration
+
+    def port(self, side: SideName) -> int:
+        """Loopback port of a side's front door."""
+
+    def declare(self, declaration: Declaration, *, refresh: bool = False) -> Outcome:
+        """Make the lab what is declared, and wait until every instance answers.
+
+        Args:
+            declaration: What it is to be.
+            refresh: Look at what is really there first, so that drift is put right.
+
+        Raises:
+            EngineError: The engine failed.
+            SideError: An instance never answered.
+        """
+
+    def drift(self) -> list[str]:
+        """What Pulumi's refresh finds to differ from its state, a line a resource."""
+
+    def update(self) -> Update:
+        """The newer package that the update exercises work with, found by asking apt; asked once."""
+
+    def kernel_update(self) -> Update | str:
+        """A newer kernel package, or why there is none."""
+
+    def build_updated(self, side: SideName) -> int:
+        """Build one side's image with the update, anew; returns the bytes that were built."""
+
+    def transfer_bytes(self, side: SideName) -> int:
+        """Bytes of the updated image that the side's host does not have already in the image before."""
+
+    def manifest(self, side: SideName, *, updated: bool) -> Mapping[str, str]:
+        """Package -> version, as the image was built."""
+
+    def use_updates(self, side: SideName, runner: Runner) -> None:
+        """Make the lab's package repository the only one of an instance.
+
+        Args:
+            side: Which half the instance belongs to.
+            runner: Runs commands in it as its administrator.
+        """
+
+
+class Exercise(Protocol):
+    """One experiment.
+
+    Attributes:
+        title: For a person.
+        question: What it answers.
+        section: Section of the course that it teaches.
+        repeat: Repetitions unless the command line says otherwise.
+        figures: What it measures.
+        variants: What it compares.
+        vms: Fewest VMs that it needs.
+        replicas: Fewest containers that it needs.
+    """
+
+    title: str
+    question: str
+    section: str
+    repeat: int
+    figures: Sequence[Figure]
+    variants: Sequence[Variant]
+    vms: int
+    replicas: int
+
+    def prepare(self) -> str:
+        """Do what all repetitions need; returns what is worked on, in a sentence."""
+
+    def repetition(self, number: int) -> None:
+        """Do it all once.
+
+        Raises:
+            ExerciseError: What was to be measured did not really happen.
+        """
+
+    def conclude(self, result: RunResult) -> list[Conclusion]:
+        """What the samples of a complete run say."""
+
+
+def names() -> list[str]:
+    """Names of all exercises."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+
+
+def load(name: str) -> Callable[[Lab, Log], Exercise]:
+    """The class of an exercise.
+
+    Raises:
+        UsageError: There is none of that name; the hint lists the known ones.
+    """
+    if name not in names():
+        raise UsageError(f"no exercise is named {name!r}", hint=f"known exercises: {', '.join(names())}")
+    module = importlib.import_module(f"{__name__}.{name}")
+    return cast(Callable[[Lab, Log], Exercise], module.LabExercise)

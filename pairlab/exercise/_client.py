@@ -1,0 +1,222 @@
+"""A client at a front door, in a process of its own: new connections at a steady rate, whatever happens.
+
+It keeps to its schedule also when answers are late (an open loop), since a client that waits for each answer
+would send fewer requests just when they fail.
+"""
+
+from __future__ import annotations
+
+import http.client
+import multiprocessing
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any
+
+from pairlab.errors import ExerciseError
+
+RATE_HZ = 20.0
+REQUEST_TIMEOUT_S = 5.0
+MOST_REQUESTS = 40_000
+"""It ends by itself after half an hour."""
+WORKERS = 128
+"""More than can be waiting at once: the rate times the time-out."""
+GOOD = 200
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request.
+
+    Attributes:
+        sent: When, in seconds of `time.monotonic`.
+        ended: When it was answered or failed.
+        status: HTTP status; 0 for none.
+        instance: Who answered.
+        version: Version of the workload's package that answered.
+    """
+
+    sent: float
+    ended: float
+    status: int
+    instance: str
+    version: str
+
+
+@dataclass
+class Client:
+    """Use it in a `with` block; it asks until the block ends.
+
+    Args:
+        port: Loopback port of the front door.
+        path: HTTP path to get.
+        rate_hz: Requests a second.
+    """
+
+    port: int
+    path: str
+    rate_hz: float = RATE_HZ
+    requests: list[Request] = field(default_factory=list[Request])
+    marks: list[tuple[float, str]] = field(default_factory=list[tuple[float, str]])
+    answered: int = 0
+    failed: int = 0
+    cpu_percent: float = 0.0
+    worst_gap_s: float = 0.0
+
+    def __enter__(self) -> Client:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(
+            target=_ask_steadily, args=(self.port, self.path, self.rate_hz, theirs), daemon=True
+        )
+        self._changed = threading.Condition()
+        self._process.start()
+        theirs.close()
+        self._reader = threading.Thread(target=self._read, name="client-reader", daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._pipe.send("stop")
+        self._reader.join()
+        self._process.join()
+        self._pipe.close()
+
+    def mark(self, text: str) -> None:
+        """Note that something happens now."""
+        self.marks.append((time.monotonic(), text))
+
+    def await_good(self, count: int, *, timeout_s: float = 60.0) -> None:
+        """Wait until so many more requests were answered 200."""
+        start = self.answered
+        self._await(lambda: self.answered >= start + count, timeout_s, f"{count} answers of 200")
+
+    def await_version(
+        self, version: str, instances: set[str], *, since: float, timeout_s: float
+    ) -> dict[str, float]:
+        """Wait until each instance has answered with a version.
+
+        Args:
+            version: Of the workload's package.
+            instances: Names of those awaited.
+            since: Only requests sent after this count, in seconds of `time.monotonic`.
+            timeout_s: Seconds until it gives up.
+
+        Returns:
+            Instance -> when the first such request ended, on the same clock.
+
+        Raises:
+            ExerciseError: Some never did.
+        """
+
+        def first_answers() -> dict[str, float]:
+            first: dict[str, float] = {}
+            for request in self.requests:
+                if request.sent >= since and request.version == version and request.status == GOOD:
+                    first[request.instance] = min(request.ended, first.get(request.instance, request.ended))
+            return first
+
+        self._await(
+            lambda: instances <= first_answers().keys(),
+            timeout_s,
+            f"version {version} served by {', '.join(sorted(instances))}",
+        )
+        return {name: first_answers()[name] for name in instances}
+
+    def await_answer(self, instance: str, *, since: float, timeout_s: float) -> Request:
+        """The first good answer of an instance to a request sent after `since`.
+
+        Raises:
+            ExerciseError: There was none in time.
+        """
+        found: list[Request] = []
+
+        def answered() -> bool:
+            found[:] = [r for r in self.requests if r.sent >= since and r.status == GOOD and r.instance == instance]
+            return bool(found)
+
+        self._await(answered, timeout_s, f"an answer of {instance}")
+        return found[0]
+
+    def await_without(self, instance: str, count: int, *, timeout_s: float = 60.0) -> None:
+        """Wait until so many answers in a row came from other instances than one."""
+
+        def drained() -> bool:
+            last = self.requests[-count:]
+            return len(last) == count and all(request.instance != instance for request in last)
+
+        self._await(drained, timeout_s, f"answers from others than {instance}")
+
+    def _await(self, happened: Callable[[], bool], timeout_s: float, what: str) -> None:
+        with self._changed:
+            if not self._changed.wait_for(happened, timeout_s):
+                raise ExerciseError(
+                    f"the client did not see {what} within {timeout_s:g} s",
+                    hint="`invoke lab.status` shows the lab; `invoke lab.up` puts it back",
+                )
+
+    def _read(self) -> None:
+        while True:
+            try:
+                told: Any = self._pipe.recv()
+            except EOFError:
+                return  # it was killed: what it told so far stays
+            if isinstance(told, Request):
+                with self._changed:
+                    self.requests.append(told)
+                    self.answered += told.status == GOOD
+                    self.failed += told.status != GOOD
+                    self._changed.notify_all()
+            else:
+                self.cpu_percent, self.worst_gap_s = told
+                return
+
+
+def _ask_steadily(port: int, path: str, rate_hz: float, pipe: Connection) -> None:
+    """The process: ask until told to stop; then tell what the asking itself cost."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the process that stops this one
+    lock = threading.Lock()
+
+    def ask() -> None:
+        told = _request(port, path)
+        with lock:
+            pipe.send(told)
+
+    worst_gap_s, start, cpu = 0.0, time.monotonic(), time.process_time()
+    with ThreadPoolExecutor(WORKERS) as pool:
+        for number in range(MOST_REQUESTS):
+            due = start + number / rate_hz
+            if pipe.poll(max(0.0, due - time.monotonic())):
+                break
+            worst_gap_s = max(worst_gap_s, time.monotonic() - due)
+            pool.submit(ask)
+    took_s = time.monotonic() - start
+    pipe.send((100 * (time.process_time() - cpu) / took_s, worst_gap_s))
+    pipe.close()
+
+
+def _request(port: int, path: str) -> Request:
+    """Ask once, over a new connection. A failure of any kind is an answer of status 0."""
+    sent = time.monotonic()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=REQUEST_TIMEOUT_S)
+    try:
+        connection.request("GET", path, headers={"Connection": "close"})
+        response = connection.getresponse()
+        response.read()
+        status, headers = response.status, response.headers
+    except (OSError, http.client.HTTPException):
+        return Request(sent, time.monotonic(), 0, "", "")
+    finally:
+        connection.close()
+    instance = headers.get("X-Pairlab-Instance", "")
+    return Request(sent, time.monotonic(), status, instance, headers.get("X-Pairlab-Version", ""))

@@ -1,0 +1,70 @@
+"""The kernel step of the patch exercise: what it takes on each side, and who cannot do it at all."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pairlab.errors import LabError
+from pairlab.exercise import _inside
+from pairlab.exercise._patch_figures import CONTAINER_KERNEL, VM_KERNEL
+from pairlab.model import SideName
+
+if TYPE_CHECKING:
+    from pairlab.exercise import Lab, Log
+
+REBOOT_TIMEOUT_S = 180.0
+
+
+def try_kernel(lab: Lab, log: Log) -> None:
+    """Upgrade the kernel in a VM that owns its kernel and in one that does not, and try it in a container."""
+    update = lab.kernel_update()
+    with log.doing(VM_KERNEL), log.step("kernel") as changes:
+        if isinstance(update, str):
+            log.finding("is there a newer kernel package?", update, "fact")
+            changes.append(update)
+        else:
+            lab.declare(replace(lab.declared, own_kernel_vms=frozenset({0}), fresh_vms=lab.declared.fresh_vms + 1))
+            for index, owner in ((0, "a VM that boots its own disk"), (1, "a VM whose kernel its host gives")):
+                told = _upgrade(lab, index, update.packages)
+                changes.append(f"{owner}: {told[0]}")
+                log.finding(f"{owner}: does the new kernel run after a reboot?", *told)
+    with log.doing(CONTAINER_KERNEL), log.step("kernel-container") as changes:
+        usual = lab.sides[SideName.CONTAINER].runner(0)
+        release = usual.run(["uname", "-r"]).stdout.strip()
+        boot_id = usual.run(["cat", "/proc/sys/kernel/random/boot_id"]).stdout.strip()
+        log.finding(
+            "can a container's kernel be patched from inside?",
+            f"cannot: it has none; it runs on its host's, {release} (boot id {boot_id[:8]}…, the host's own), "
+            "and only a reboot of the host, which ends every container on it, changes that",
+            "cannot",
+        )
+        changes.append(f"container/0 runs on {release}, the kernel of its host")
+
+
+def _upgrade(lab: Lab, index: int, packages: object) -> tuple[str, str]:
+    """Install a kernel package in a VM, reboot it, and say what runs then."""
+    side = lab.sides[SideName.VM]
+    admin = side.runner(index, admin=True)
+    before, identity = admin.run(["uname", "-r"]).stdout.strip(), _inside.identity(admin)
+    lab.use_updates(SideName.VM, admin)
+    _inside.refresh_lists(admin)
+    start = time.monotonic()
+    _inside.install(admin, dict(packages))  # type: ignore[call-overload]
+    installed_s = time.monotonic() - start
+    side.restart(index)
+    deadline = time.monotonic() + REBOOT_TIMEOUT_S
+    after, rebooted_s = before, 0.0
+    while time.monotonic() < deadline:
+        try:
+            runner = side.runner(index)
+            if _inside.identity(runner) != identity:
+                after, rebooted_s = runner.run(["uname", "-r"]).stdout.strip(), time.monotonic() - start
+                break
+        except LabError:
+            time.sleep(0.2)  # it is on its way: ask again
+    took = f"{installed_s:.0f} s to install, {rebooted_s - installed_s:.0f} s to reboot"
+    if after != before:
+        return f"yes: {before} -> {after}; {took}", "yes"
+    return f"no: it still runs {before}; {took}. The image's kernel starts it, whatever is installed", "no"

@@ -1,0 +1,168 @@
+"""What the patch exercise measures and compares, and what may be concluded from it."""
+
+from __future__ import annotations
+
+from pairlab.model import SideName
+from pairlab.results import Conclusion, Figure, RunResult, Variant, is_less, spread
+
+FIRST = Figure(
+    key="patched-first", title="first instance patched", unit="s",
+    method="From the start of the change (for a rebuild: when its image is there) to the end of the first "
+    "request that an instance answered with the new version in its header. The client asks 20 times a second.",
+)  # fmt: skip
+LAST = Figure(
+    key="patched-last", title="last instance patched", unit="s",
+    method="The same, until every instance has answered with the new version.",
+)  # fmt: skip
+BUILD = Figure(
+    key="build", title="building the image", unit="s",
+    method="From the call that builds one form of the image to its end, with the base and the package files "
+    "at hand, as in a build server's warm cache.",
+)  # fmt: skip
+FAILED = Figure(
+    key="failed", title="failed requests", unit="1",
+    method="Requests at the front door that got no answer of 200 within 5 s, of 20 a second over new "
+    "connections, from a second before the change to a second after the last instance is patched.",
+)  # fmt: skip
+GAP = Figure(
+    key="longest-gap", title="longest outage", unit="s",
+    method="Around failed requests: from the end of the last good answer to the end of the next one; "
+    "0 where no request failed.",
+)  # fmt: skip
+P50 = Figure(
+    key="latency-p50", title="median latency", unit="ms",
+    method="Median over the answered requests of that time, from connect to the last byte.",
+)  # fmt: skip
+P99 = Figure(
+    key="latency-p99", title="99th percentile of latency", unit="ms",
+    method="99 % of the answered requests of that time took no longer.",
+)  # fmt: skip
+DOWNLOADED = Figure(
+    key="downloaded", title="package files fetched", unit="B",
+    method="Sizes of the package files: in place as apt lists them before it installs, added up over the "
+    "instances; for a rebuild those of the update, which the build fetches once.",
+)  # fmt: skip
+BUILT = Figure(
+    key="built", title="image built", unit="B", better="lower",
+    method="Size of the files of the new image: the VM's compressed disk, kernel and initial RAM disk; the "
+    "container image's archive with its layers.",
+)  # fmt: skip
+WRITTEN = Figure(
+    key="written", title="written to the hosts' disks", unit="B",
+    method="In place: growth of the instances' own disk (a VM's overlay, a container's writable layer). "
+    "Rebuild: what the host must take of the new image (all files of a VM's; the layers of a container's "
+    "that it lacks), and the own disk of the new instances.",
+)  # fmt: skip
+DRIFTED_PACKAGES = Figure(
+    key="drifted-packages", title="packages that differ from the declared image", unit="1",
+    method="Names and versions of `dpkg-query` in each instance against the manifest of the image that is "
+    "declared for it.",
+)  # fmt: skip
+CHANGED_FILES = Figure(
+    key="changed-files", title="files changed since the instance was fresh", unit="1",
+    method="Files of the instance's own disk whose inode changed after it was found fresh (`find -cnewer`).",
+)  # fmt: skip
+DIFFERING = Figure(
+    key="differing", title="instances that differ from the others afterwards", unit="1",
+    method="After a restart, a kill and a scale-out by one: instances whose package list is not that of the "
+    "largest group of equal ones.",
+)  # fmt: skip
+ROLLBACK = Figure(
+    key="rollback", title="rolling back", unit="s",
+    method="From the start of the way back, one instance after the other, to the end of the first request "
+    "that the last instance answered with the version before.",
+)  # fmt: skip
+ROLLBACK_FAILED = Figure(
+    key="rollback-failed", title="failed requests while rolling back", unit="1",
+    method="As for failed requests, during the way back.",
+)  # fmt: skip
+FIGURES = (
+    FIRST, LAST, BUILD, FAILED, GAP, P50, P99, DOWNLOADED, BUILT, WRITTEN, DRIFTED_PACKAGES, CHANGED_FILES,
+    DIFFERING, ROLLBACK, ROLLBACK_FAILED,
+)  # fmt: skip
+
+VM, CONTAINER = SideName.VM, SideName.CONTAINER
+VM_IN_PLACE = Variant(key="vm-in-place", title="VMs, patched in place", side=VM)
+VM_REBUILD = Variant(key="vm-rebuild", title="VMs, image rebuilt", side=VM)
+CONTAINER_IN_PLACE = Variant(key="container-in-place", title="containers, patched in place", side=CONTAINER)
+CONTAINER_REBUILD = Variant(key="container-rebuild", title="containers, image rebuilt", side=CONTAINER)
+
+
+def _naive(variant: Variant) -> Variant:
+    return Variant(
+        key=f"{variant.key}-at-once",
+        title=f"{variant.title}, all at once",
+        side=variant.side,
+        baseline=True,
+    )
+
+
+VM_IN_PLACE_AT_ONCE = _naive(VM_IN_PLACE)
+VM_REBUILD_AT_ONCE = _naive(VM_REBUILD)
+CONTAINER_IN_PLACE_AT_ONCE = _naive(CONTAINER_IN_PLACE)
+CONTAINER_REBUILD_AT_ONCE = _naive(CONTAINER_REBUILD)
+VM_KERNEL = Variant(key="vm-kernel", title="VMs, kernel package", side=VM)
+CONTAINER_KERNEL = Variant(key="container-kernel", title="containers, kernel package", side=CONTAINER)
+MAIN = (VM_IN_PLACE, VM_REBUILD, CONTAINER_IN_PLACE, CONTAINER_REBUILD)
+NAIVE = (VM_IN_PLACE_AT_ONCE, VM_REBUILD_AT_ONCE, CONTAINER_IN_PLACE_AT_ONCE, CONTAINER_REBUILD_AT_ONCE)
+VARIANTS = (*MAIN, *NAIVE, VM_KERNEL, CONTAINER_KERNEL)
+
+
+def conclude(result: RunResult) -> list[Conclusion]:
+    """What the samples of a run say of the four strategies."""
+    return [
+        _compare(result, LAST, CONTAINER_REBUILD, VM_REBUILD,
+                 "Containers take a rebuilt image faster than VMs do."),
+        _compare(result, LAST, CONTAINER_IN_PLACE, CONTAINER_REBUILD,
+                 "In running containers, patching in place is faster than a rollout of a rebuilt image."),
+        _compare(result, LAST, VM_REBUILD, VM_IN_PLACE,
+                 "VMs are replaced by a rebuilt image's faster than they are patched in place."),
+        _compare(result, WRITTEN, CONTAINER_REBUILD, VM_REBUILD,
+                 "A rebuilt container image costs its host fewer bytes than a rebuilt VM image."),
+        *(_without_failures(result, variant) for variant in MAIN),
+        _compare(result, GAP, VM_REBUILD, VM_REBUILD_AT_ONCE,
+                 "Replacing VMs one after the other avoids the outage of replacing them all at once."),
+        *(_survival(result, variant) for variant in MAIN),
+    ]  # fmt: skip
+
+
+def _compare(result: RunResult, figure: Figure, less: Variant, more: Variant, claim: str) -> Conclusion:
+    low, high = result.values(figure.key, less.key), result.values(figure.key, more.key)
+    basis = f"{figure.title}: {less.title} {_told(low, figure)}; {more.title} {_told(high, figure)}"
+    if is_less(low, high):
+        return Conclusion(text=claim, carried=True, basis=basis)
+    reason = "the ranges overlap, or there are too few samples"
+    return Conclusion(text=claim, carried=False, basis=f"{basis}: {reason}")
+
+
+def _without_failures(result: RunResult, variant: Variant) -> Conclusion:
+    failed = result.values(FAILED.key, variant.key)
+    carried = len(failed) >= 3 and not any(failed)
+    return Conclusion(
+        text=f"{variant.title[:1].upper()}{variant.title[1:]}, one after the other: no request failed.",
+        carried=carried,
+        basis=f"failed requests in each repetition: {', '.join(f'{value:g}' for value in failed) or 'none measured'}",
+    )
+
+
+def _survival(result: RunResult, variant: Variant) -> Conclusion:
+    found = [f for f in result.findings if f.variant == variant.key and "which version serves" in f.question]
+    lost = sorted({f.question.split(":")[0] for f in found if f.verdict == "no"})
+    named = f"{variant.title[:1].upper()}{variant.title[1:]}"
+    text = (
+        f"{named}: the update is lost when an instance is {' or '.join(lost)}."
+        if lost
+        else f"{named}: the update survives a restart, a kill and a scale-out."
+    )
+    # A statement about what happened each time, not about an amount: every repetition must agree.
+    times = {q: {f.verdict for f in found if f.question == q} for q in {f.question for f in found}}
+    agreed = bool(times) and all(len(verdicts) == 1 for verdicts in times.values())
+    return Conclusion(text=text, carried=agreed, basis=f"{len(found)} observations, in each repetition the same"
+                      if agreed else "the repetitions differ")  # fmt: skip
+
+
+def _told(values: list[float], figure: Figure) -> str:
+    short = spread(values)
+    if short is None:
+        return "not measured"
+    return f"{short.median:.4g} {figure.unit} ({short.low:.4g} to {short.high:.4g}, n = {short.count})"

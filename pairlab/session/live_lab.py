@@ -1,0 +1,189 @@
+"""A live lab for exercises: what it is declared to be is changed through Pulumi, and put back in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+
+from pairlab import side as sides
+from pairlab.exercise import Declaration
+from pairlab.image.apt_source import AptSource
+from pairlab.model import (
+    PACKAGES_URL,
+    LabSpec,
+    NoUpdate,
+    Outcome,
+    Repository,
+    SideName,
+    Tier,
+    Update,
+    VmImage,
+    Workload,
+    WorkloadImages,
+)
+from pairlab.run import Runner
+from pairlab.session.keys import ensure_keys
+from pairlab.session.lab import await_ready
+from pairlab.session.spec import load_stack, pin_hosts, tiers_of
+from pairlab.session.workbench import Workbench, known_spec
+from pairlab.model import lab_dir
+
+
+class LiveLab:
+    """See `Lab` in `pairlab.exercise`.
+
+    Args:
+        bench: The tools of this run.
+        lab: Its name; it was brought up before.
+
+    Raises:
+        UsageError: It was not.
+    """
+
+    def __init__(self, bench: Workbench, lab: str) -> None:
+        self.name = lab
+        self.base = known_spec(lab)
+        self._bench = bench
+        self._stack = load_stack(self.base.settings.stack)
+        self._engine = bench.engine(self.base.settings)
+        self._front = next(tier for tier in self._tiers(self.base) if tier.front)
+        self.workload: Workload = self._front.workload
+        self.sides: Mapping[SideName, sides.Side] = {name: bench.side(lab, name) for name in SideName}
+        self.declared = Declaration(self._front.vms, self._front.replicas)
+
+    def port(self, side: SideName) -> int:
+        """See `Lab.port`."""
+        return self.base.port(side)
+
+    def declare(self, declaration: Declaration, *, refresh: bool = False) -> Outcome:
+        """See `Lab.declare`."""
+        spec = self._spec(declaration)
+        self.declared = declaration  # also where it fails: what then is there is some of both
+        return self._up(spec, refresh=refresh)
+
+    def put_back(self) -> None:
+        """Make it again what its last `lab.up` declared."""
+        self._up(self.base, refresh=True)
+
+    def drift(self) -> list[str]:
+        """See `Lab.drift`."""
+        spec = self._spec(self.declared)
+        outcome = self._engine.refresh(
+            self.name, lambda: self._stack.declare(spec), progress=self._bench.progress
+        )
+        return [f"{change.type} {change.name}: {change.op}" for change in outcome.changed]
+
+    def update(self) -> Update:
+        """See `Lab.update`."""
+        return self._update
+
+    def kernel_update(self) -> Update | str:
+        """See `Lab.kernel_update`."""
+        return self._kernel if isinstance(self._kernel, Update) else self._kernel.reason
+
+    def build_updated(self, side: SideName) -> int:
+        """See `Lab.build_updated`."""
+        form = "vm" if side is SideName.VM else "container"
+        self._bench.images.ensure(
+            self.workload, progress=self._bench.progress, updates=self._repository_of_update,
+            refresh=True, forms=(form,),
+        )  # fmt: skip
+        images = self._updated_images
+        return images.vm.size_bytes if side is SideName.VM else images.container.size_bytes
+
+    def transfer_bytes(self, side: SideName) -> int:
+        """See `Lab.transfer_bytes`."""
+        old, new = self.base.images[self.workload.name], self._updated_images
+        if side is SideName.VM:
+            return new.vm.size_bytes
+        return self._bench.images.layer_bytes(new.container.version, without=old.container.version)
+
+    def manifest(self, side: SideName, *, updated: bool) -> Mapping[str, str]:
+        """See `Lab.manifest`."""
+        images = self._updated_images if updated else self.base.images[self.workload.name]
+        version = images.vm.version if side is SideName.VM else images.container.version
+        return self._bench.images.manifest(version)
+
+    def use_updates(self, side: SideName, runner: Runner) -> None:
+        """See `Lab.use_updates`."""
+        AptSource(PACKAGES_URL, self._repository.public_key).add(runner)
+
+    # What it is made of
+
+    @cached_property
+    def _update(self) -> Update:
+        manifests = [self.manifest(side, updated=False) for side in SideName]
+        return self._bench.updates.find(self.workload, manifests, progress=self._bench.progress)
+
+    @cached_property
+    def _kernel(self) -> Update | NoUpdate:
+        held = self.manifest(SideName.VM, updated=False)
+        return self._bench.updates.find_kernel(held, progress=self._bench.progress)
+
+    @cached_property
+    def _repository(self) -> Repository:
+        """All that instances may install: the update, what it replaces for the way back, and the kernel."""
+        kernel = [self._kernel] if isinstance(self._kernel, Update) else []
+        return self._bench.updates.repository(
+            [self._update, *kernel], progress=self._bench.progress, with_old=[self._update]
+        )
+
+    @cached_property
+    def _updated_images(self) -> WorkloadImages:
+        return self._bench.images.ensure(
+            self.workload, progress=self._bench.progress, updates=self._repository_of_update
+        )
+
+    @cached_property
+    def _disk_booting(self) -> VmImage:
+        return self._bench.images.ensure(self.workload, progress=self._bench.progress, boot="disk").vm
+
+    def _spec(self, declaration: Declaration) -> LabSpec:
+        base, name = self.base, self.workload.name
+        settings = base.settings.model_copy(
+            update={
+                "vms": declaration.vms,
+                "replicas": declaration.replicas,
+                "rollout": "at-once" if declaration.at_once else base.settings.rollout,
+            }
+        )
+        images = dict(base.images)
+        if declaration.updated_containers:
+            images[name] = replace(images[name], container=self._updated_images.container)
+        hosts = self._front_hosts(settings_spec := replace(base, settings=settings))
+        vm_images = {hosts[index]: self._updated_images.vm for index in declaration.updated_vms}
+        vm_images |= {hosts[index]: self._disk_booting for index in declaration.own_kernel_vms}
+        tiers = self._tiers(settings_spec)
+        every_host = [host for tier in tiers for host in tier.host_names()]
+        return replace(
+            settings_spec,
+            images=images,
+            vm_images=vm_images,
+            generations={
+                # Above those of `lab.up`, so that it replaces whatever an exercise leaves behind.
+                SideName.VM: declaration.fresh_vms,
+                SideName.CONTAINER: declaration.fresh_containers,
+            },
+            keys=ensure_keys(lab_dir(self.name), every_host, self._bench.runner),
+            updates=self._bench.images.ensure_repository(self._repository, progress=self._bench.progress)
+            if declaration.updates
+            else None,
+        )
+
+    def _front_hosts(self, spec: LabSpec) -> list[str]:
+        return next(tier for tier in self._tiers(spec) if tier.front).host_names()
+
+    def _tiers(self, spec: LabSpec) -> list[Tier]:
+        return tiers_of(self._stack, self.name, spec.settings, spec.keys)
+
+    def _up(self, spec: LabSpec, *, refresh: bool) -> Outcome:
+        tiers = self._tiers(spec)
+        pin_hosts(spec, tiers)
+        vm_side = self.sides[SideName.VM]
+        with vm_side.watching():
+            outcome = self._engine.up(
+                self.name, lambda: self._stack.declare(spec), progress=self._bench.progress, refresh=refresh
+            )
+            await_ready(self._bench, spec, tiers, vm_side)
+        return outcome
