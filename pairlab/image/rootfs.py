@@ -217,7 +217,7 @@ def _write_files(target: Path, files: Files) -> Path:
 
 
 def apt_proxy(runner: Runner) -> dict[str, str]:
-    """The host's apt proxy, for the build only: it has no business in an image."""
+    """The host's apt proxy, as the environment of a command: it has no business in an image."""
     said = runner.run(["apt-config", "shell", "proxy", "Acquire::http::Proxy"]).stdout.strip()
     address = said.removeprefix("proxy=").strip("'")
     return {"http_proxy": address} if address else {}
