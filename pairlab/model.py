@@ -39,6 +39,11 @@ LAB_NAME = re.compile(r"[a-z][a-z0-9-]{0,29}(?<!-)")
 MAX_INSTANCES = 50
 LABS_NETWORK = ipaddress.IPv4Network("10.213.0.0/16")
 FIRST_PORT = 20800
+PACKAGES_HOST = "packages"
+"""Name of the lab's package repository in the DNS of both sides."""
+PACKAGES_PORT = 20799
+PACKAGES_URL = f"http://{PACKAGES_HOST}:{PACKAGES_PORT}/"
+"""Where an instance of either side finds the lab's package repository."""
 
 
 class Accelerator(StrEnum):
@@ -315,6 +320,51 @@ class WorkloadImages:
 
 
 @dataclass(frozen=True)
+class Update:
+    """A newer version of something that instances run.
+
+    Attributes:
+        package: What is updated on purpose.
+        installed: Its version in the built images.
+        new: Its newer version.
+        packages: Package -> new version of all that moves together, `package` itself included.
+        origin: `security` for Debian's security pocket; `rebuilt` for one made here with a raised version.
+        reason: Why it is this one, as a sentence for a person.
+    """
+
+    package: str
+    installed: str
+    new: str
+    packages: Mapping[str, str]
+    origin: Literal["security", "rebuilt"]
+    reason: str
+
+
+@dataclass(frozen=True)
+class NoUpdate:
+    """There is no update, and why, as a sentence for a person."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A signed apt repository in a folder of this host, in apt's flat form.
+
+    Attributes:
+        digest: 12 hexadecimal digits of the digest of its packages' files.
+        folder: Holds them, and `Packages`, `Release`, `InRelease`.
+        packages: Package -> version of exactly what it holds.
+        public_key: What an instance verifies it with, in OpenPGP's ASCII armour.
+    """
+
+    digest: str
+    folder: Path
+    packages: Mapping[str, str]
+    public_key: str
+
+
+@dataclass(frozen=True)
 class SshHostKey:
     """A VM's ssh host key, made before the VM, so that it can be pinned. The private half is a secret."""
 
@@ -397,6 +447,7 @@ class LabSpec:
         generations: Side -> number of times that its instances were declared anew; another number
             replaces each of them by a fresh one.
         vm_images: Host name -> image of a VM that has another one than its tier, in a rollout.
+        updates: Image of a package repository that both sides can install from; None for a lab without.
     """
 
     name: str
@@ -407,6 +458,7 @@ class LabSpec:
     accelerator: Accelerator
     generations: Mapping[SideName, int] = field(default_factory=dict[SideName, int])
     vm_images: Mapping[str, VmImage] = field(default_factory=dict[str, VmImage])
+    updates: ContainerImage | None = None
 
     @property
     def prefix(self) -> str:

@@ -211,7 +211,11 @@ class SshRunner:
         if cwd is not None:
             remote = ["env", f"--chdir={cwd}", *remote]
         return self.local.run(
-            self.argv([*self.prefix, *remote]), check=check, input_text=input_text, timeout_s=timeout_s, on_line=on_line
+            self.argv([*self.prefix, *remote]),
+            check=check,
+            input_text=input_text,
+            timeout_s=timeout_s,
+            on_line=on_line,
         )
 
     def interactive(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:

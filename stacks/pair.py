@@ -12,6 +12,7 @@ import pulumi_libvirt as libvirt
 from pairlab.model import DeployedFile, LabKeys, LabSpec, Settings, SideName, Tier, Workload
 from pairlab.render import render
 from stacks.front_door import FrontDoor, FrontDoorArgs
+from stacks.package_repository import PackageRepository, PackageRepositoryArgs
 from stacks.swarm import Containers, ContainersArgs
 from stacks.virtual_machines import VirtualMachines, VirtualMachinesArgs
 
@@ -57,16 +58,24 @@ class PairedLab(pulumi.ComponentResource):
         )
         vms = VirtualMachines(f"{name}-vm", VirtualMachinesArgs(spec, args.tiers), own)
         containers = Containers(f"{name}-container", ContainersArgs(spec, args.tiers), own)
-        vm_door = FrontDoor(
-            f"{name}-vm-door",
-            FrontDoorArgs(spec, SideName.VM, front),
-            pulumi.ResourceOptions.merge(own, pulumi.ResourceOptions(depends_on=[vms.network])),
-        )
+        on_vms = pulumi.ResourceOptions.merge(own, pulumi.ResourceOptions(depends_on=[vms.network]))
+        vm_door = FrontDoor(f"{name}-vm-door", FrontDoorArgs(spec, SideName.VM, front), on_vms)
         container_door = FrontDoor(
             f"{name}-container-door",
             FrontDoorArgs(spec, SideName.CONTAINER, front, network_id=containers.network_id),
             own,
         )
+        if spec.updates is not None:
+            PackageRepository(
+                f"{name}-vm-packages", PackageRepositoryArgs(spec, SideName.VM, spec.updates), on_vms
+            )
+            PackageRepository(
+                f"{name}-container-packages",
+                PackageRepositoryArgs(
+                    spec, SideName.CONTAINER, spec.updates, network_id=containers.network_id
+                ),
+                own,
+            )
         self.vm_url, self.container_url = vm_door.url, container_door.url
         self.register_outputs({"vmUrl": self.vm_url, "containerUrl": self.container_url})
 

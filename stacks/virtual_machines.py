@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_libvirt as libvirt
 
-from pairlab.model import METADATA_NAMESPACE, Accelerator, LabSpec, SideName, Tier, VmImage
+from pairlab.model import METADATA_NAMESPACE, PACKAGES_HOST, Accelerator, LabSpec, SideName, Tier, VmImage
 from pairlab.render import render
 
 DISK_BYTES = 4 * 1024**3
@@ -93,6 +93,8 @@ class VirtualMachines(pulumi.ComponentResource):
             for number, tier in enumerate(tiers)
             for index in range(tier.vms)
         ]
+        # Known also in a lab without a package repository: to add one must not make the network anew.
+        hosts.append(libvirt.NetworkDnsHostArgs(hostname=PACKAGES_HOST, ip=str(spec.gateway)))
         return libvirt.Network(
             f"{self._name}-network",
             name=spec.prefix,

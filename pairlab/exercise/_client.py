@@ -142,7 +142,9 @@ class Client:
         found: list[Request] = []
 
         def answered() -> bool:
-            found[:] = [r for r in self.requests if r.sent >= since and r.status == GOOD and r.instance == instance]
+            found[:] = [
+                r for r in self.requests if r.sent >= since and r.status == GOOD and r.instance == instance
+            ]
             return bool(found)
 
         self._await(answered, timeout_s, f"an answer of {instance}")

@@ -63,9 +63,7 @@ def install(admin: Runner, packages: Mapping[str, str], *, downgrade: bool = Fal
     options = ["--quiet=2", "--yes", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold"]
     options += ["--allow-downgrades"] if downgrade else []
     wanted = [f"{name}={version}" for name, version in packages.items()]
-    admin.run(
-        ["apt-get", *LOCKS, *options, "install", *wanted], env=NONINTERACTIVE, timeout_s=APT_TIMEOUT_S
-    )
+    admin.run(["apt-get", *LOCKS, *options, "install", *wanted], env=NONINTERACTIVE, timeout_s=APT_TIMEOUT_S)
 
 
 def activate(side: SideName, workload: Workload, *, admin: Runner, usual: Runner) -> None:

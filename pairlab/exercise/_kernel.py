@@ -25,8 +25,13 @@ def try_kernel(lab: Lab, log: Log) -> None:
             log.finding("is there a newer kernel package?", update, "fact")
             changes.append(update)
         else:
-            lab.declare(replace(lab.declared, own_kernel_vms=frozenset({0}), fresh_vms=lab.declared.fresh_vms + 1))
-            for index, owner in ((0, "a VM that boots its own disk"), (1, "a VM whose kernel its host gives")):
+            lab.declare(
+                replace(lab.declared, own_kernel_vms=frozenset({0}), fresh_vms=lab.declared.fresh_vms + 1)
+            )
+            for index, owner in (
+                (0, "a VM that boots its own disk"),
+                (1, "a VM whose kernel its host gives"),
+            ):
                 told = _upgrade(lab, index, update.packages)
                 changes.append(f"{owner}: {told[0]}")
                 log.finding(f"{owner}: does the new kernel run after a reboot?", *told)

@@ -13,7 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from pairlab.errors import ExerciseError, LabError
-from pairlab.exercise import Declaration, Lab, Log, _inside, _patch_figures as figures
+from pairlab.exercise import Declaration, Lab, Log, _inside
+from pairlab.exercise import _patch_figures as figures
 from pairlab.exercise._client import Client
 from pairlab.exercise._kernel import try_kernel
 from pairlab.model import Instance, SideName, Update
@@ -260,7 +261,9 @@ class LabExercise:
             revived = self._await_new(side, last, before[last], SUPERVISOR_S)
             lab.sides[side].restart(0)
             if not self._await_new(side, 0, before[0], BACK_TIMEOUT_S):
-                raise ExerciseError(f"{side}/0 did not come back from a restart", hint="see `invoke lab.logs`")
+                raise ExerciseError(
+                    f"{side}/0 did not come back from a restart", hint="see `invoke lab.logs`"
+                )
             since = time.monotonic()
             changes.append(self._tell_version("restarted", client.await_answer(f"{side}/0", since=since,
                                               timeout_s=BACK_TIMEOUT_S).version))  # fmt: skip
@@ -331,7 +334,9 @@ class LabExercise:
 
     # Doing
 
-    def _install(self, side: SideName, index: int, packages: dict[str, str] | object, *, downgrade: bool = False) -> None:
+    def _install(
+        self, side: SideName, index: int, packages: dict[str, str] | object, *, downgrade: bool = False
+    ) -> None:
         admin = self._admin(side, index)
         _inside.install(admin, dict(packages), downgrade=downgrade)  # type: ignore[call-overload]
         usual = self._lab.sides[side].runner(index)
@@ -351,7 +356,7 @@ class LabExercise:
     def _indexes(self, side: SideName) -> range:
         return range(self._lab.declared.count(side))
 
-    def _admin(self, side: SideName, index: int):  # noqa: ANN202
+    def _admin(self, side: SideName, index: int):
         return self._lab.sides[side].runner(index, admin=True)
 
     def _written(self, side: SideName) -> int:

@@ -20,7 +20,17 @@ INSTALL_TIMEOUT_S = 3600.0
 
 DAEMON_PACKAGES = ("docker.io", "iptables", "libvirt-daemon-system", "libvirt-clients", "dnsmasq-base")
 QEMU_PACKAGES = ("qemu-system-x86", "qemu-utils")
-IMAGE_PACKAGES = ("mmdebstrap", "e2fsprogs", "busybox-static", "cpio", "xz-utils", "zstd", "uidmap")
+IMAGE_PACKAGES = (
+    "mmdebstrap",
+    "e2fsprogs",
+    "busybox-static",
+    "cpio",
+    "xz-utils",
+    "zstd",
+    "uidmap",
+    "apt-utils",
+    "sqop",
+)
 BUILD_PACKAGES = ("libvirt-dev", "pkg-config", "gcc", "libc6-dev")
 OTHER_PACKAGES = ("openssh-client", "ca-certificates", "curl")
 

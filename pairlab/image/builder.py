@@ -6,13 +6,13 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pairlab.errors import CommandError
+from pairlab.errors import CommandError, ImageError
 from pairlab.image.container_archive import write_archive, write_own_layer
 from pairlab.image.recipe import BASE_PACKAGES, VM_PACKAGES, Recipe, short_digest, vm_base_files
 from pairlab.image.record import VERSION_LABEL, ImageRecord, reference
@@ -41,14 +41,14 @@ class Builder:
     _base_came: threading.Event = field(default_factory=threading.Event)
 
     def build_all(self, recipes: Sequence[Recipe]) -> list[ImageRecord]:
-        """Build recipes of one pocket side by side.
+        """Build recipes side by side.
 
         Raises:
             ImageError: One failed; nothing half-made of it is left.
         """
         if not recipes:
             return []
-        sources = debian_sources(self.runner, recipes[0].pocket)
+        sources = debian_sources(self.runner, "release")
         # A VM's build makes the base on its way; the container's waits for that, not for the whole.
         ordered = sorted(recipes, key=lambda recipe: recipe.form != "vm")
         with ThreadPoolExecutor(max_workers=len(ordered)) as pool:
@@ -66,7 +66,7 @@ class Builder:
             with staging(self.cache) as out:
                 begun = max((n for n, (path, _) in enumerate(chain) if path.is_file()), default=-1)
                 stages = [stage for _, steps in chain[begun + 1 :] for stage in steps]
-                own = Stage(recipe.packages, recipe.files, recipe.commands)
+                own = Stage(recipe.packages, recipe.files, recipe.commands, updates=recipe.updates)
                 kept = {steps[-1].saved: path for path, steps in chain}
                 kept[LISTS] = chain[0][0].with_suffix(".lists.tar")
                 base = [path for path in (chain[begun][0], kept[LISTS]) if begun >= 0 and path.is_file()]
@@ -107,6 +107,7 @@ class Builder:
         version = (out / "version").read_text().strip()
         lines = (out / "packages").read_text().splitlines()
         packages = dict(line.split(" ", 1) for line in lines)
+        _check_updates(recipe, packages)
         result = out / "result"
         result.mkdir()
         if recipe.form == "vm":
@@ -141,6 +142,18 @@ class Builder:
         except CommandError as error:
             raise build_error(f"making the disk of {recipe.name}", error) from error
         raw.unlink()
+
+
+def _check_updates(recipe: Recipe, packages: Mapping[str, str]) -> None:
+    """Refuse an image that does not hold the update that it was built for."""
+    wanted = recipe.updates.packages if recipe.updates else {}
+    stale = sorted(name for name in wanted if name in packages and packages[name] != wanted[name])
+    if stale or (wanted and not wanted.keys() & packages.keys()):
+        told = ", ".join(f"{name} {packages[name]}" for name in stale) or "none of the updated packages"
+        raise ImageError(
+            f"building the {recipe.form} image of {recipe.name} failed: it holds {told}",
+            hint="the release pocket may have newer packages by now: look for the update again",
+        )
 
 
 def image_folder(cache: Path, recipe: Recipe) -> Path:

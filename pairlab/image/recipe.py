@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
-from pairlab.model import RENEW, Workload
+from pairlab.image.container_archive import file_digest
+from pairlab.model import RENEW, Repository, Workload
 from pairlab.render import TEMPLATES, render
 
 FORMAT = 2
@@ -16,8 +18,10 @@ FORMAT = 2
 BUILD_SCRIPT = "image/build.sh.j2"
 BASE_PACKAGES = ("apt",)
 """Beside Debian's essential ones; apt stays in the images, so that they can be patched in place."""
+KERNEL_PACKAGE = "linux-image-cloud-amd64"
+"""Depends on the newest kernel; has no files of its own."""
 VM_PACKAGES = (
-    "linux-image-cloud-amd64",
+    KERNEL_PACKAGE,
     "tiny-initramfs",
     "systemd",
     "systemd-sysv",
@@ -90,45 +94,57 @@ class File:
 
 
 @dataclass(frozen=True)
+class HostFile:
+    """A file of this host that an image gets. What it holds makes a recipe, not where it lies."""
+
+    source: Path
+    sha256: str
+    mode: int = 0o644
+
+
+Files = Mapping[str, File | HostFile]
+"""Path in the image -> file."""
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One image.
 
     Attributes:
         name: The workload's name, or `front-door`.
         form: `vm` or `container`.
-        packages: Packages beside those of its base, `name` or `name=version`.
+        packages: Packages beside those of its base.
         files: Path -> file.
         commands: Run in its root at the end, as argument lists.
-        pocket: `release`, or `security` to take updates too.
         config: The container's run-time configuration.
+        updates: Packages that take the place of the release pocket's.
     """
 
     name: str
     form: str
     packages: tuple[str, ...]
-    files: Mapping[str, File]
+    files: Files
     commands: tuple[tuple[str, ...], ...] = ()
-    pocket: str = "release"
     config: Mapping[str, object] = field(default_factory=dict[str, object])
+    updates: Repository | None = None
 
     @property
     def digest(self) -> str:
         """16 hexadecimal digits over all of it, and over the base that it stands on."""
         base = [BASE_PACKAGES, VM_PACKAGES if self.form == "vm" else (), MODULES]
         way = (TEMPLATES / BUILD_SCRIPT).read_text()
-        return short_digest([FORMAT, way, base, asdict(self)], 16)
+        return short_digest([FORMAT, way, base, asdict(self, dict_factory=_without_place)], 16)
+
+
+def _without_place(fields: list[tuple[str, object]]) -> dict[str, object]:
+    """Leaves out where something lies, and by which key a repository of equal packages was signed."""
+    return {name: value for name, value in fields if name not in ("source", "folder", "public_key")}
 
 
 def short_digest(value: object, length: int) -> str:
     """The first hexadecimal digits of the SHA-256 of a value's canonical JSON."""
     text = json.dumps(value, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:length]
-
-
-def _pinned(packages: Sequence[str], pins: Mapping[str, str]) -> tuple[str, ...]:
-    """Packages with the versions that they must have; a pinned one that only others need comes last."""
-    extra = [name for name in sorted(pins) if name not in packages]
-    return tuple(f"{name}={pins[name]}" if name in pins else name for name in (*packages, *extra))
 
 
 def _workload_files(workload: Workload, side: str) -> dict[str, File]:
@@ -145,7 +161,7 @@ def vm_base_files() -> dict[str, File]:
     return {path: File(render("guest/tiny-initramfs.conf.j2", modules=MODULES))}
 
 
-def vm_recipe(workload: Workload, *, pocket: str, pins: Mapping[str, str]) -> Recipe:
+def vm_recipe(workload: Workload, updates: Repository | None = None) -> Recipe:
     """The VM disk of a workload: a whole system, of which only what the workload needs starts first."""
     units = (workload.unit, *workload.enable)
     first = " ".join((*units, "ssh.service"))
@@ -171,10 +187,10 @@ def vm_recipe(workload: Workload, *, pocket: str, pins: Mapping[str, str]) -> Re
         ("rm", "-f", "/etc/fstab"),
         ("sh", "-c", "rm -f /etc/ssh/ssh_host_*"),
     )
-    return Recipe(workload.name, "vm", _pinned(workload.packages, pins), files, commands, pocket)
+    return Recipe(workload.name, "vm", workload.packages, files, commands, updates=updates)
 
 
-def container_recipe(workload: Workload, *, pocket: str, pins: Mapping[str, str]) -> Recipe:
+def container_recipe(workload: Workload, updates: Repository | None = None) -> Recipe:
     """The container image of a workload: user space only, one process, no root."""
     probe = "/usr/local/bin/healthcheck"
     files = _workload_files(workload, "container") | {
@@ -195,9 +211,7 @@ def container_recipe(workload: Workload, *, pocket: str, pins: Mapping[str, str]
         # The format counts in nanoseconds.
         "Healthcheck": {"Test": ["CMD", probe], "Interval": 5 * 10**9, "Timeout": 5 * 10**9, "Retries": 3},
     }
-    return Recipe(
-        workload.name, "container", _pinned(workload.packages, pins), files, commands, pocket, config
-    )
+    return Recipe(workload.name, "container", workload.packages, files, commands, config, updates)
 
 
 def front_door_recipe() -> Recipe:
@@ -208,3 +222,20 @@ def front_door_recipe() -> Recipe:
         "StopSignal": "SIGUSR1",
     }
     return Recipe("front-door", "container", ("haproxy",), {}, config=config)
+
+
+REPOSITORY_ROOT = "/srv/updates"
+
+
+def repository_recipe(repository: Repository) -> Recipe:
+    """A container image that serves a package repository; where it listens is put in when it is deployed."""
+    files = {
+        f"{REPOSITORY_ROOT}/{path.name}": HostFile(path, file_digest(path))
+        for path in sorted(repository.folder.iterdir())
+    }
+    config = {
+        "Cmd": ["/usr/sbin/nginx", "-g", "daemon off;"],
+        "User": "www-data",
+        "StopSignal": "SIGQUIT",
+    }
+    return Recipe("updates", "container", ("nginx",), files, config=config)

@@ -7,12 +7,15 @@ import os
 import shlex
 import tarfile
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from pairlab.errors import CommandError, ImageError
-from pairlab.image.recipe import BASE_PACKAGES, BUILD_SCRIPT, File, Recipe
+from pairlab.image.apt_source import AptSource
+from pairlab.image.recipe import BASE_PACKAGES, BUILD_SCRIPT, File, Files, HostFile, Recipe
+from pairlab.model import Repository
 from pairlab.progress import Progress, heartbeat
 from pairlab.render import render
 from pairlab.run import Runner, tail
@@ -32,6 +35,9 @@ MERGED_USR = "/usr/share/mmdebstrap/hooks/merged-usr"
 NO_STAND_INS = "--skip=chroot/policy-rc.d,chroot/start-stop-daemon"
 """The build script has a policy of its own: a kept base must not hold mmdebstrap's."""
 
+UPDATES = "/var/cache/pairlab-updates"
+"""Where the packages of `Stage.updates` lie in the new root while they are installed."""
+
 SPOKEN = "pairlab: "
 """Begins the lines of the build script that are meant for us."""
 
@@ -46,13 +52,15 @@ class Stage:
         commands: Run in the new root afterwards.
         saved: Name of a tar file that is then made of all so far; empty for none.
         lists: Name of a tar file of apt's lists, which make the next update short; empty for none.
+        updates: Packages that take the place of the release pocket's, in this stage and those before.
     """
 
     packages: tuple[str, ...] = ()
-    files: Mapping[str, File] = field(default_factory=dict[str, File])
+    files: Files = field(default_factory=dict[str, File | HostFile])
     commands: tuple[tuple[str, ...], ...] = ()
     saved: str = ""
     lists: str = ""
+    updates: Repository | None = None
 
 
 def debian_sources(runner: Runner, pocket: str) -> list[str]:
@@ -130,7 +138,7 @@ def make_root(
     argv = [*private, "mmdebstrap", "--mode=auto", "--format=null", f"--customize-hook={script}"]
     argv += [NO_STAND_INS, *(_from_tar(base) if base else _from_nothing())]
     # Its scratch lies in `out`, so that it goes with it, however the build ends.
-    env = {"SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(out)} | _proxy(runner)
+    env = {"SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(out)} | apt_proxy(runner)
     progress(f"{what}: " + ("unpacking its base" if base else "bootstrapping Debian"))
     try:
         with heartbeat(progress, lambda: now[0]):
@@ -161,6 +169,7 @@ def _write_script(recipe: Recipe, stages: list[Stage], out: Path) -> Path:
             "commands": stage.commands,
             "saved": stage.saved,
             "lists": stage.lists,
+            "updates": _write_updates(out, stage.updates) if stage.updates else None,
         }
         for number, stage in enumerate(stages)
     ]
@@ -181,21 +190,41 @@ def _write_script(recipe: Recipe, stages: list[Stage], out: Path) -> Path:
     return script
 
 
-def _write_files(target: Path, files: Mapping[str, File]) -> Path:
+def _write_updates(out: Path, repository: Repository) -> dict[str, object]:
+    """What the build script needs to install from a repository that lies in the new root meanwhile."""
+    source = AptSource(f"file:{UPDATES}/", repository.public_key)
+    files: dict[str, File | HostFile] = {path: File(text) for path, text in source.files.items()}
+    for path in repository.folder.iterdir():
+        files[f"{UPDATES}/{path.name}"] = HostFile(path, "")
+    return {
+        "files": _write_files(out / "updates.tar", files),
+        "refresh": source.refresh,
+        "packages": repository.packages,
+        "remove": [UPDATES, *source.files],
+    }
+
+
+def _write_files(target: Path, files: Files) -> Path:
     with tarfile.open(target, "w") as tar:
         for path, file in sorted(files.items()):
-            content = file.content.encode()
             entry = tarfile.TarInfo("." + path)
-            entry.size, entry.mode, entry.mtime = len(content), file.mode, EPOCH
-            tar.addfile(entry, io.BytesIO(content))
+            entry.mode, entry.mtime = file.mode, EPOCH
+            with _opened(file) as content:
+                entry.size = content.seek(0, os.SEEK_END)
+                content.seek(0)
+                tar.addfile(entry, content)
     return target
 
 
-def _proxy(runner: Runner) -> dict[str, str]:
-    """The host's apt proxy, for the build only: it has no business in an image."""
+def apt_proxy(runner: Runner) -> dict[str, str]:
+    """The host's apt proxy, as the environment of a command: it has no business in an image."""
     said = runner.run(["apt-config", "shell", "proxy", "Acquire::http::Proxy"]).stdout.strip()
     address = said.removeprefix("proxy=").strip("'")
     return {"http_proxy": address} if address else {}
+
+
+def _opened(file: File | HostFile) -> BinaryIO:
+    return file.source.open("rb") if isinstance(file, HostFile) else io.BytesIO(file.content.encode())
 
 
 CAUSES = (

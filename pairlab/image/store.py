@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
-import os
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,9 +11,19 @@ from pathlib import Path
 from pairlab.errors import ImageError
 from pairlab.image.builder import Builder, image_folder, staging
 from pairlab.image.guest_image import fetch_guest, guest_folder, guest_image
-from pairlab.image.recipe import CMDLINE, Recipe, container_recipe, front_door_recipe, vm_recipe
+from pairlab.image.lock import locked
+from pairlab.image.private_apt import APT
+from pairlab.image.recipe import (
+    CMDLINE,
+    Recipe,
+    container_recipe,
+    front_door_recipe,
+    repository_recipe,
+    vm_recipe,
+)
 from pairlab.image.record import VERSION_LABEL, ImageRecord, reference
-from pairlab.model import PROJECT, ContainerImage, VmImage, Workload, WorkloadImages
+from pairlab.image.repository import REPOSITORIES, read_repository
+from pairlab.model import PROJECT, ContainerImage, Repository, VmImage, Workload, WorkloadImages
 from pairlab.progress import Progress
 from pairlab.run import Runner
 
@@ -41,32 +49,29 @@ class ImageStore:
         workload: Workload,
         *,
         progress: Progress,
-        pins: Mapping[str, str] | None = None,
-        pocket: str = "release",
-        refresh: bool = False,
+        updates: Repository | None = None,
     ) -> WorkloadImages:
         """Both forms of a workload, built if they are missing or damaged.
 
         Args:
             workload: What to build.
             progress: Told each phase, and now and then in a long one.
-            pins: Package -> version that it must have.
-            pocket: `release`, or `security` to take updates too.
-            refresh: Build anew, with the versions that the mirror has now.
+            updates: Packages that take the place of the release pocket's, where a form holds them.
 
         Raises:
-            ImageError: A build failed; nothing half-made is left.
+            ImageError: A build failed, or came out without an update; nothing half-made is left.
         """
-        recipes = [
-            vm_recipe(workload, pocket=pocket, pins=pins or {}),
-            container_recipe(workload, pocket=pocket, pins=pins or {}),
-        ]
-        vm, container = self._ensure_all(recipes, progress, refresh=refresh)
+        recipes = [vm_recipe(workload, updates), container_recipe(workload, updates)]
+        vm, container = self._ensure_all(recipes, progress)
         return WorkloadImages(_vm_image(vm), _container_image(container))
 
     def ensure_front_door(self, *, progress: Progress) -> ContainerImage:
         """The proxy's image, built if it is missing or damaged."""
         return _container_image(self._ensure_all([front_door_recipe()], progress)[0])
+
+    def ensure_repository(self, repository: Repository, *, progress: Progress) -> ContainerImage:
+        """An image that serves a package repository, built if it is missing or damaged."""
+        return _container_image(self._ensure_all([repository_recipe(repository)], progress)[0])
 
     def ensure_guest(self, url: str, sha256: str, *, progress: Progress) -> VmImage:
         """A cloud image as the guest, fetched if it is missing or damaged.
@@ -82,18 +87,16 @@ class ImageStore:
         path = guest_folder(self._cache, sha256) / "record.json"
         record = ImageRecord.read(path)
         if record is None or not record.is_sound():
-            with self._locked(progress), _written(self._cache), staging(self._cache) as out:
+            with locked(self._cache, progress), _written(self._cache), staging(self._cache) as out:
                 record = fetch_guest(
                     url, sha256, cache=self._cache, out=out, runner=self._runner, progress=progress
                 )
         return guest_image(record)
 
-    def planned(
-        self, workload: Workload, *, pins: Mapping[str, str] | None = None, pocket: str = "release"
-    ) -> WorkloadImages:
+    def planned(self, workload: Workload) -> WorkloadImages:
         """Both forms as far as they are built; else stand-ins that only a preview may use."""
-        vm = self._find(vm_recipe(workload, pocket=pocket, pins=pins or {}))
-        container = self._find(container_recipe(workload, pocket=pocket, pins=pins or {}))
+        vm = self._find(vm_recipe(workload))
+        container = self._find(container_recipe(workload))
         return WorkloadImages(
             _vm_image(vm)
             if vm
@@ -112,8 +115,19 @@ class ImageStore:
         found = [ImageRecord.read(path) for path in self._cache.glob("*/*/record.json")]
         return sorted((record for record in found if record), key=lambda record: -record.created)
 
+    def manifest(self, version: str) -> Mapping[str, str]:
+        """Package -> version of all that a built image holds.
+
+        Raises:
+            ImageError: No image of that version is in the cache.
+        """
+        for record in self.records():
+            if record.version == version:
+                return record.packages
+        raise ImageError(f"there is no image {version} here", hint="`invoke image.list` shows them all")
+
     def prune(self, in_use: Collection[str], *, progress: Progress) -> list[ImageRecord]:
-        """Remove the images whose version is not in use, and bases that no image is left of.
+        """Remove the images whose version is not in use, and what no image that is left was made of.
 
         Args:
             in_use: Versions that some lab names.
@@ -123,7 +137,7 @@ class ImageStore:
             What was removed; what a container still uses is kept.
         """
         removed = []
-        with self._locked(progress):
+        with locked(self._cache, progress):
             self._clear_half_made()
             for record in self.records():
                 if record.version in in_use:
@@ -134,8 +148,7 @@ class ImageStore:
                 progress(f"removing {record.name} ({record.form}) {record.version}")
                 shutil.rmtree(record.folder)
                 removed.append(record)
-            if not self.records():
-                shutil.rmtree(self._cache / "bases", ignore_errors=True)
+            self._clear_sources()
         return removed
 
     # Docker
@@ -170,15 +183,13 @@ class ImageStore:
         record = self._find(recipe)
         return record if record is not None and record.is_sound() else None
 
-    def _ensure_all(
-        self, recipes: Sequence[Recipe], progress: Progress, *, refresh: bool = False
-    ) -> list[ImageRecord]:
-        records = {recipe.digest: None if refresh else self._sound(recipe) for recipe in recipes}
+    def _ensure_all(self, recipes: Sequence[Recipe], progress: Progress) -> list[ImageRecord]:
+        records = {recipe.digest: self._sound(recipe) for recipe in recipes}
         if None in records.values():
-            with self._locked(progress):
+            with locked(self._cache, progress):
                 self._clear_half_made()
-                if not refresh:  # another builder may have made it meanwhile
-                    records = {recipe.digest: self._sound(recipe) for recipe in recipes}
+                # another builder may have made it meanwhile
+                records = {recipe.digest: self._sound(recipe) for recipe in recipes}
                 missing = [recipe for recipe in recipes if records[recipe.digest] is None]
                 builder = Builder(self._cache, self._runner, progress)
                 with _written(self._cache):
@@ -191,30 +202,18 @@ class ImageStore:
 
     # Keeping builds apart
 
+    def _clear_sources(self) -> None:
+        """Remove repositories that no image serves; with the last image, bases and apt's lists too."""
+        for folder in (self._cache / REPOSITORIES).glob("*"):
+            repository = read_repository(folder)
+            if repository is None or self._find(repository_recipe(repository)) is None:
+                shutil.rmtree(folder)
+        if not self.records():
+            for name in ("bases", APT):
+                shutil.rmtree(self._cache / name, ignore_errors=True)
+
     def _clear_half_made(self) -> None:
         shutil.rmtree(self._cache / "making", ignore_errors=True)
-
-    @contextmanager
-    def _locked(self, progress: Progress) -> Iterator[None]:
-        try:
-            self._cache.mkdir(parents=True, exist_ok=True)
-            lock = (self._cache / "lock").open("a+")
-        except OSError as error:
-            raise ImageError(
-                f"{self._cache} cannot be written: {error.strerror}",
-                hint="set PAIRLAB_CACHE to a directory of yours",
-            ) from error
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.seek(0)
-                progress(f"waiting for another image build, of process {lock.read().strip() or 'unknown'}")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
-            yield
 
 
 @contextmanager

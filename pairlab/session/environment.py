@@ -54,7 +54,9 @@ def look_around(bench: Workbench, spec: LabSpec) -> Environment:
         accelerator=spec.accelerator.value,
         accelerator_reason=reason,
         versions=programs,
-        plugins={use.name: f"{use.version}, {use.origin}" for use in choose_plugins(settings.plugins).values()},
+        plugins={
+            use.name: f"{use.version}, {use.origin}" for use in choose_plugins(settings.plugins).values()
+        },
         images={
             f"{name} ({form})": image.version
             for name, both in spec.images.items()

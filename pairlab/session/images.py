@@ -58,4 +58,4 @@ def _users() -> dict[str, list[str]]:
 
 def _versions(spec: LabSpec) -> list[str]:
     forms = [form.version for images in spec.images.values() for form in (images.vm, images.container)]
-    return [*forms, spec.front_door.version]
+    return [*forms, spec.front_door.version, *([spec.updates.version] if spec.updates else [])]

@@ -17,6 +17,7 @@ from pairlab.host.accelerator import accelerator
 from pairlab.host.net import port_holder, subnet_holder
 from pairlab.model import (
     ENGINES_OWN,
+    ContainerImage,
     LabKeys,
     LabSpec,
     Outcome,
@@ -83,8 +84,16 @@ def preview(bench: Workbench, lab: str, overrides: Mapping[str, Any]) -> Outcome
     return bench.engine(settings).preview(lab, lambda: stack.declare(spec), progress=lambda _: None)
 
 
-def up(bench: Workbench, lab: str, overrides: Mapping[str, Any]) -> UpResult:
+def up(
+    bench: Workbench, lab: str, overrides: Mapping[str, Any], *, updates: ContainerImage | None = None
+) -> UpResult:
     """Bring a lab up, or make it what is declared now; ends when every instance answers.
+
+    Args:
+        bench: The tools of this run.
+        lab: Its name.
+        overrides: Settings that take the place of its file's.
+        updates: Image of a package repository that both sides get; None for none.
 
     Raises:
         SettingError: A setting is wrong; nothing was touched.
@@ -101,6 +110,7 @@ def up(bench: Workbench, lab: str, overrides: Mapping[str, Any]) -> UpResult:
     if previous is None:
         _refuse_strangers(bench, engine, lab, settings)
     spec, tiers, reason = _make_spec(bench, lab, settings, stack)
+    spec = replace(spec, updates=updates)
     record_spec(spec, tiers)
     _recover(bench, engine, lab)
     vm_side = bench.side(lab, SideName.VM)

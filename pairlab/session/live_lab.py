@@ -21,13 +21,13 @@ from pairlab.model import (
     VmImage,
     Workload,
     WorkloadImages,
+    lab_dir,
 )
 from pairlab.run import Runner
 from pairlab.session.keys import ensure_keys
 from pairlab.session.lab import await_ready
 from pairlab.session.spec import load_stack, pin_hosts, tiers_of
 from pairlab.session.workbench import Workbench, known_spec
-from pairlab.model import lab_dir
 
 
 class LiveLab:

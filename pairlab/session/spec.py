@@ -11,7 +11,7 @@ from pairlab.errors import UsageError
 from pairlab.model import LabKeys, LabSpec, Settings, Tier, lab_dir, spec_json
 from pairlab.session.keys import write_known_hosts, write_private
 
-HIDDEN = {"__main__", "front_door", "swarm", "virtual_machines"}
+HIDDEN = {"__main__", "front_door", "package_repository", "swarm", "virtual_machines"}
 
 
 def stack_names() -> list[str]:

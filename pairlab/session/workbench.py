@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from pairlab import side as sides
 from pairlab.errors import UsageError
 from pairlab.image.store import ImageStore
+from pairlab.image.updates import Updates
 from pairlab.model import (
     PROJECT,
     LabSpec,
@@ -64,6 +65,11 @@ class Workbench:
     def images(self) -> ImageStore:
         """The image cache."""
         return ImageStore(self.cache / "images", self.runner)
+
+    @cached_property
+    def updates(self) -> Updates:
+        """Finds updates of what images hold."""
+        return Updates(self.cache / "images", self.runner)
 
     def engine(self, settings: Settings) -> Engine:
         """Pulumi, with the plugins that the settings choose."""
