@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from invoke.collection import Collection
@@ -280,6 +281,67 @@ def prune(_: Context, yes: bool = False) -> None:
         terminal.show_images(images.prune_images(_bench()), as_json=False)
 
 
+@task(name="list", help=JSON)
+@command
+def list_exercises(_: Context, json: bool = False) -> None:
+    """List the exercises: what each answers, and how long it took."""
+    from pairlab.report import terminal
+    from pairlab.session import exercises
+
+    terminal.show_exercises(exercises.list_exercises(), as_json=json)
+
+
+@task(
+    name="run",
+    positional=["name"],
+    help=LAB
+    | JSON
+    | YES
+    | {
+        "name": "Which one; `invoke exercise.list` shows all. Several: separated by commas.",
+        "all_": "Every exercise.",
+        "repeat": "Repetitions; each exercise has a number that suffices for a claim.",
+        "ephemeral": "Bring the lab up before, and take it down afterwards whatever happens.",
+        "step": "Be led through it: text, Enter, and what changed. One repetition unless --repeat says more.",
+        "out": "Folder for the results; default: results/ in the user's data directory.",
+    },
+)
+@command
+def run_exercise(
+    _: Context,
+    name: str = "",
+    all_: bool = False,
+    lab: str = DEFAULT_LAB,
+    repeat: int | None = None,
+    ephemeral: bool = False,
+    step: bool = False,
+    out: str = "",
+    json: bool = False,
+    yes: bool = False,
+) -> None:
+    """Run exercises on a live lab, and keep what they measure."""
+    from pairlab.report import progress, terminal
+    from pairlab.session import exercises, host
+    from pairlab.session import lab as session_lab
+
+    bench = _bench()
+    if ephemeral:
+        settings = session_lab.check(lab, {})
+        host.setup(bench, settings, _confirm(yes))
+        host.enter_groups(bench, settings, [sys.executable, *sys.argv])
+    paths = exercises.run(
+        bench,
+        exercises.chosen(name, every=all_),
+        lab,
+        repeat=repeat or (1 if step else None),
+        ephemeral=ephemeral,
+        out=Path(out) if out else None,
+        audience=progress.Guide() if step else None,
+        display=None if step else progress.follow,
+    )
+    terminal.show_run(paths, as_json=json)
+
+
 @task
 @command
 def check(context: Context) -> None:
@@ -318,5 +380,6 @@ ns = Collection(
     bench,
     lab=Collection(doctor, setup, preview, up, status, list_labs, shell, exec_, logs, console, down, unlock),
     image=Collection(build, list_images, prune),
+    exercise=Collection(list_exercises, run_exercise),
 )
 ns.configure({"run": {"echo": False}})

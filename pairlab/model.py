@@ -330,6 +330,7 @@ class Update:
         packages: Package -> new version of all that moves together, `package` itself included.
         origin: `security` for Debian's security pocket; `rebuilt` for one made here with a raised version.
         reason: Why it is this one, as a sentence for a person.
+        before: Package -> installed version of those of `packages` that the images held.
     """
 
     package: str
@@ -338,6 +339,7 @@ class Update:
     packages: Mapping[str, str]
     origin: Literal["security", "rebuilt"]
     reason: str
+    before: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -354,14 +356,16 @@ class Repository:
     Attributes:
         digest: 12 hexadecimal digits of the digest of its packages' files.
         folder: Holds them, and `Packages`, `Release`, `InRelease`.
-        packages: Package -> version of exactly what it holds.
+        packages: Package -> newest version of exactly what it holds.
         public_key: What an instance verifies it with, in OpenPGP's ASCII armour.
+        older: Package -> an older version that it holds too, for the way back.
     """
 
     digest: str
     folder: Path
     packages: Mapping[str, str]
     public_key: str
+    older: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True)

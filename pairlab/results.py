@@ -23,6 +23,10 @@ CLAIM_SAMPLES = 3
 """Fewest samples of each side that a comparison may rest on."""
 
 
+Verdict = Literal["yes", "no", "cannot", "fact"]
+"""As one would wish; not so; this side has no way to do it; nothing to wish for."""
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -87,15 +91,14 @@ class Finding(_Record):
         repetition: From 0.
         question: What was asked, such as `killed: which version comes back?`.
         answer: What was found, in words.
-        verdict: `yes` (as one would wish), `no`, `cannot` (this side has no way to do it; the answer says
-            why), or `fact` where there is nothing to wish for.
+        verdict: What that means; where it is `cannot`, the answer says why.
     """
 
     variant: str
     repetition: int
     question: str
     answer: str
-    verdict: Literal["yes", "no", "cannot", "fact"]
+    verdict: Verdict
 
 
 class Mark(_Record):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, cast
 
@@ -20,7 +20,7 @@ from pairlab.results import Conclusion, Figure, RunResult, Variant
 from pairlab.run import Runner
 from pairlab.side import Side
 
-__all__ = ["Declaration", "Exercise", "Lab", "Log", "load", "names"]
+__all__ = ["Declaration", "Exercise", "ExerciseKind", "Lab", "Log", "load", "names"]
 
 
 @dataclass(frozen=True)
@@ -95,12 +95,14 @@ class Lab(Protocol):
     def manifest(self, side: SideName, *, updated: bool) -> Mapping[str, str]:
         """Package -> version, as the image was built."""
 
-    def use_updates(self, side: SideName, runner: Runner) -> None:
-        """Make the lab's package repository the only one of an instance.
+    def update_bytes(self) -> int:
+        """Bytes of the update's package files."""
+
+    def use_updates(self, runner: Runner) -> None:
+        """Make the lab's package repository the one that an instance installs from, and read its list.
 
         Args:
-            side: Which half the instance belongs to.
-            runner: Runs commands in it as its administrator.
+            runner: Runs commands in the instance as its administrator.
         """
 
 
@@ -146,7 +148,18 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
-def load(name: str) -> Callable[[Lab, Log], Exercise]:
+class ExerciseKind(Protocol):
+    """The class of an exercise."""
+
+    title: str
+    question: str
+    section: str
+
+    def __call__(self, lab: Lab, log: Log) -> Exercise:
+        """Make one for a run on a lab."""
+
+
+def load(name: str) -> ExerciseKind:
     """The class of an exercise.
 
     Raises:
@@ -155,4 +168,4 @@ def load(name: str) -> Callable[[Lab, Log], Exercise]:
     if name not in names():
         raise UsageError(f"no exercise is named {name!r}", hint=f"known exercises: {', '.join(names())}")
     module = importlib.import_module(f"{__name__}.{name}")
-    return cast(Callable[[Lab, Log], Exercise], module.LabExercise)
+    return cast(ExerciseKind, module.LabExercise)

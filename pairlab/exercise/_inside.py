@@ -51,13 +51,6 @@ def download_bytes(admin: Runner, packages: Sequence[str]) -> int:
     return sum(int(match[1]) for match in found if match)
 
 
-def refresh_lists(admin: Runner) -> None:
-    """`apt-get update`."""
-    admin.run(
-        ["apt-get", "--quiet=2", "--error-on=any", "update"], env=NONINTERACTIVE, timeout_s=APT_TIMEOUT_S
-    )
-
-
 def install(admin: Runner, packages: Mapping[str, str], *, downgrade: bool = False) -> None:
     """Install packages at exactly these versions, keeping changed configuration files."""
     options = ["--quiet=2", "--yes", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from pairlab.errors import LabError
 from pairlab.exercise import _inside
 from pairlab.exercise._patch_figures import CONTAINER_KERNEL, VM_KERNEL
 from pairlab.model import SideName
+from pairlab.results import Verdict
 
 if TYPE_CHECKING:
     from pairlab.exercise import Lab, Log
@@ -48,15 +50,14 @@ def try_kernel(lab: Lab, log: Log) -> None:
         changes.append(f"container/0 runs on {release}, the kernel of its host")
 
 
-def _upgrade(lab: Lab, index: int, packages: object) -> tuple[str, str]:
+def _upgrade(lab: Lab, index: int, packages: Mapping[str, str]) -> tuple[str, Verdict]:
     """Install a kernel package in a VM, reboot it, and say what runs then."""
     side = lab.sides[SideName.VM]
     admin = side.runner(index, admin=True)
     before, identity = admin.run(["uname", "-r"]).stdout.strip(), _inside.identity(admin)
-    lab.use_updates(SideName.VM, admin)
-    _inside.refresh_lists(admin)
+    lab.use_updates(admin)
     start = time.monotonic()
-    _inside.install(admin, dict(packages))  # type: ignore[call-overload]
+    _inside.install(admin, packages)
     installed_s = time.monotonic() - start
     side.restart(index)
     deadline = time.monotonic() + REBOOT_TIMEOUT_S

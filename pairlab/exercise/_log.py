@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from pairlab.exercise._client import Client
 from pairlab.exercise._guide import Section
 from pairlab.model import SideName
-from pairlab.results import Figure, Finding, Mark, Sample, Timeline, Variant
+from pairlab.results import Figure, Finding, Mark, Sample, Timeline, Variant, Verdict
 
 
 class Audience(Protocol):
@@ -105,7 +105,7 @@ class Log:
         self.samples.append(Sample(figure=figure.key, variant=self.variant, repetition=self.repetition,
                                    value=value, instance=instance))  # fmt: skip
 
-    def finding(self, question: str, answer: str, verdict: Literal["yes", "no", "cannot", "fact"]) -> None:
+    def finding(self, question: str, answer: str, verdict: Verdict) -> None:
         """Keep something that is no number."""
         self.findings.append(Finding(variant=self.variant, repetition=self.repetition, question=question,
                                      answer=answer, verdict=verdict))  # fmt: skip

@@ -8,17 +8,18 @@ baseline), and tried: does the update survive a restart, a kill, and a scale-out
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from pairlab.errors import ExerciseError, LabError
 from pairlab.exercise import Declaration, Lab, Log, _inside
-from pairlab.exercise import _patch_figures as figures
+from pairlab.exercise import _patch_figures as plan
 from pairlab.exercise._client import Client
 from pairlab.exercise._kernel import try_kernel
 from pairlab.model import Instance, SideName, Update
-from pairlab.results import Conclusion, RunResult, Variant
+from pairlab.results import Conclusion, RunResult, Variant, Verdict
+from pairlab.run import Runner
 
 STEADY = 20
 """Good answers before and after: a second of calm at the client's rate."""
@@ -50,10 +51,10 @@ class Strategy:
 
 
 STRATEGIES = (
-    Strategy(figures.VM_IN_PLACE, figures.VM_IN_PLACE_AT_ONCE, in_place=True),
-    Strategy(figures.VM_REBUILD, figures.VM_REBUILD_AT_ONCE, in_place=False),
-    Strategy(figures.CONTAINER_IN_PLACE, figures.CONTAINER_IN_PLACE_AT_ONCE, in_place=True),
-    Strategy(figures.CONTAINER_REBUILD, figures.CONTAINER_REBUILD_AT_ONCE, in_place=False),
+    Strategy(plan.VM_IN_PLACE, plan.VM_IN_PLACE_AT_ONCE, in_place=True),
+    Strategy(plan.VM_REBUILD, plan.VM_REBUILD_AT_ONCE, in_place=False),
+    Strategy(plan.CONTAINER_IN_PLACE, plan.CONTAINER_IN_PLACE_AT_ONCE, in_place=True),
+    Strategy(plan.CONTAINER_REBUILD, plan.CONTAINER_REBUILD_AT_ONCE, in_place=False),
 )
 
 
@@ -66,8 +67,8 @@ class LabExercise:
     repeat = 3
     vms = 2
     replicas = 2
-    figures = figures.FIGURES
-    variants = figures.VARIANTS
+    figures = plan.FIGURES
+    variants = plan.VARIANTS
 
     def __init__(self, lab: Lab, log: Log) -> None:
         self._lab = lab
@@ -78,8 +79,7 @@ class LabExercise:
     def prepare(self) -> str:
         """Find the update, and serve it from the lab's own repository."""
         self._update = self._lab.update()
-        before = self._lab.manifest(SideName.VM, updated=False)
-        self._old = {name: before[name] for name in self._update.packages}
+        self._old = dict(self._update.before)
         self._log.values |= {"update": self._update, "lab": self._lab.name}
         with self._log.step("serve"):
             self._lab.declare(replace(self._lab.declared, updates=True))
@@ -102,7 +102,7 @@ class LabExercise:
 
     def conclude(self, result: RunResult) -> list[Conclusion]:
         """See `Exercise.conclude`."""
-        return figures.conclude(result)
+        return plan.conclude(result)
 
     # The same for all strategies
 
@@ -133,7 +133,7 @@ class LabExercise:
             with log.step("build", side=side) as changes:
                 start = time.monotonic()
                 built = self._lab.build_updated(side)
-                log.sample(figures.BUILD, time.monotonic() - start)
+                log.sample(plan.BUILD, time.monotonic() - start)
                 changes.append("a new image, with another version: " + self._update.new)
         downloaded: list[int] = []
         with log.client(side, self._lab.port(side), self._lab.workload.health_path) as client:
@@ -149,10 +149,10 @@ class LabExercise:
             written = self._written(side) - before
         else:
             written = self._lab.transfer_bytes(side) + self._written(side)
-            downloaded = [self._update.size_bytes]
-        log.sample(figures.DOWNLOADED, sum(downloaded))
-        log.sample(figures.BUILT, built)
-        log.sample(figures.WRITTEN, max(0, written))
+            downloaded = [self._lab.update_bytes()]
+        log.sample(plan.DOWNLOADED, sum(downloaded))
+        log.sample(plan.BUILT, built)
+        log.sample(plan.WRITTEN, max(0, written))
 
     def _patch_at_once(self, strategy: Strategy) -> None:
         """The naive way, from the rolled back state; what survival is then tried on."""
@@ -178,8 +178,7 @@ class LabExercise:
         if strategy.in_place:
             for index in range(self._lab.declared.count(side)):
                 admin = self._admin(side, index)
-                self._lab.use_updates(side, admin)
-                _inside.refresh_lists(admin)
+                self._lab.use_updates(admin)
                 downloaded.append(_inside.download_bytes(admin, list(self._update.packages)))
                 self._install(side, index, self._update.packages)
         elif side is SideName.VM:
@@ -203,9 +202,9 @@ class LabExercise:
                 else:
                     self._lab.declare(replace(self._lab.declared, updated_containers=False))
                 changes += self._await_served(client, side, old, start, sample=False)
-            log.sample(figures.ROLLBACK, time.monotonic() - start)
+            log.sample(plan.ROLLBACK, time.monotonic() - start)
             client.await_good(STEADY)
-        log.sample(figures.ROLLBACK_FAILED, client.failed)
+        log.sample(plan.ROLLBACK_FAILED, client.failed)
         changed = {path for index in self._indexes(side)
                    for path in _inside.changed_files(self._admin(side, index))} if strategy.in_place else set()  # fmt: skip
         log.finding(
@@ -231,8 +230,8 @@ class LabExercise:
                              if declared.get(name) != installed.get(name)}  # fmt: skip
                 changed = _inside.changed_files(admin)
                 name = f"{side}/{index}"
-                log.sample(figures.DRIFTED_PACKAGES, len(differing), instance=name)
-                log.sample(figures.CHANGED_FILES, len(changed), instance=name)
+                log.sample(plan.DRIFTED_PACKAGES, len(differing), instance=name)
+                log.sample(plan.CHANGED_FILES, len(changed), instance=name)
                 drifted += bool(differing)
                 changes.append(f"{name}: {len(differing)} packages and {len(changed)} files are not declared")
             seen = lab.drift()
@@ -280,7 +279,7 @@ class LabExercise:
             for what, index in (("killed", last), ("scaled out by one", last + 1)):
                 answer = client.await_answer(f"{side}/{index}", since=since, timeout_s=BACK_TIMEOUT_S)
                 changes.append(self._tell_version(what, answer.version))
-        log.sample(figures.DIFFERING, self._differing(side))
+        log.sample(plan.DIFFERING, self._differing(side))
 
     def _tell_version(self, what: str, version: str) -> str:
         good = version == self._update.new
@@ -290,7 +289,7 @@ class LabExercise:
         return f"{what}: serves {version}"
 
     @staticmethod
-    def _revival(side: SideName, revived: bool) -> tuple[str, str]:
+    def _revival(side: SideName, revived: bool) -> tuple[str, Verdict]:
         if revived:
             return "yes: the orchestrator starts another in its place", "yes"
         return f"nobody within {SUPERVISOR_S:g} s; the next `lab.up` does", "no"
@@ -309,16 +308,16 @@ class LabExercise:
         firsts = client.await_version(version, names, since=start, timeout_s=PATCH_TIMEOUT_S)
         times = sorted((at - start, name) for name, at in firsts.items())
         if sample:
-            self._log.sample(figures.FIRST, times[0][0])
-            self._log.sample(figures.LAST, times[-1][0])
+            self._log.sample(plan.FIRST, times[0][0])
+            self._log.sample(plan.LAST, times[-1][0])
         return [f"{name} serves {version} after {took_s:.1f} s" for took_s, name in times]
 
     def _sample_client(self, client: Client) -> None:
         timeline = self._log.timelines[-1]
-        self._log.sample(figures.FAILED, timeline.failed())
-        self._log.sample(figures.GAP, timeline.longest_gap_s())
+        self._log.sample(plan.FAILED, timeline.failed())
+        self._log.sample(plan.GAP, timeline.longest_gap_s())
         good = sorted(r.ended - r.sent for r in client.requests if r.status)
-        for figure, share in ((figures.P50, 0.50), (figures.P99, 0.99)):
+        for figure, share in ((plan.P50, 0.50), (plan.P99, 0.99)):
             self._log.sample(figure, 1000 * good[min(len(good) - 1, int(share * len(good)))])
 
     def _check_processes(self, side: SideName) -> None:
@@ -335,10 +334,10 @@ class LabExercise:
     # Doing
 
     def _install(
-        self, side: SideName, index: int, packages: dict[str, str] | object, *, downgrade: bool = False
+        self, side: SideName, index: int, packages: Mapping[str, str], *, downgrade: bool = False
     ) -> None:
         admin = self._admin(side, index)
-        _inside.install(admin, dict(packages), downgrade=downgrade)  # type: ignore[call-overload]
+        _inside.install(admin, packages, downgrade=downgrade)
         usual = self._lab.sides[side].runner(index)
         _inside.activate(side, self._lab.workload, admin=admin, usual=usual)
 
@@ -356,7 +355,7 @@ class LabExercise:
     def _indexes(self, side: SideName) -> range:
         return range(self._lab.declared.count(side))
 
-    def _admin(self, side: SideName, index: int):
+    def _admin(self, side: SideName, index: int) -> Runner:
         return self._lab.sides[side].runner(index, admin=True)
 
     def _written(self, side: SideName) -> int:

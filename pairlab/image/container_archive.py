@@ -91,6 +91,16 @@ def write_archive(
             tar.addfile(entry, io.BytesIO(content))
 
 
+def layer_sizes(archive: Path) -> dict[str, int]:
+    """Digest of each layer in an archive that `write_archive` wrote -> its bytes."""
+    with tarfile.open(archive) as tar:
+        return {
+            entry.name.removesuffix("/layer.tar"): entry.size
+            for entry in tar
+            if entry.name.endswith("/layer.tar")
+        }
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:

@@ -5,6 +5,7 @@ Source: sources.list(5), flat repositories; Debian's repository format, `Release
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -23,9 +24,11 @@ from pairlab.run import Runner
 
 REPOSITORIES = "repositories"
 KEY = "pairlab.asc"
+CONTENTS = "contents.json"
+"""Beside the index, which does not tell what is new from what is for the way back."""
 RAISED = "+pairlab1"
 """Ends the version of a package that was built anew."""
-FORMAT = 1
+FORMAT = 2
 """Raised when the way of making a repository changes."""
 
 Fetch = Callable[[Mapping[str, str], Path], list[Path]]
@@ -36,37 +39,51 @@ def packages_of(updates: Sequence[Update]) -> dict[str, str]:
     return {name: version for update in updates for name, version in update.packages.items()}
 
 
-def repository_digest(updates: Sequence[Update]) -> str:
+def older_of(updates: Sequence[Update], *, way_back: bool) -> dict[str, str]:
+    """Package -> version that some updates replace, if the way back is wanted."""
+    return (
+        {name: version for update in updates for name, version in update.before.items()} if way_back else {}
+    )
+
+
+def repository_digest(updates: Sequence[Update], *, way_back: bool) -> str:
     """By what a repository is found again."""
-    return short_digest([FORMAT, packages_of(updates)], 12)
+    return short_digest([FORMAT, packages_of(updates), older_of(updates, way_back=way_back)], 12)
 
 
-def find_repository(repositories: Path, updates: Sequence[Update]) -> Repository | None:
+def find_repository(repositories: Path, updates: Sequence[Update], *, way_back: bool) -> Repository | None:
     """The repository of some updates, if it was made and is whole."""
-    found = read_repository(repositories / repository_digest(updates))
-    return found if found is not None and found.packages == packages_of(updates) else None
+    folder = repositories / repository_digest(updates, way_back=way_back)
+    found = read_repository(folder)
+    wanted = (packages_of(updates), older_of(updates, way_back=way_back))
+    return found if found is not None and (found.packages, found.older) == wanted else None
 
 
 def read_repository(folder: Path) -> Repository | None:
     """The repository in a folder; None if it lacks a file, or a package is not what its index says."""
     try:
         index, key = (folder / "Packages").read_text(), (folder / KEY).read_text()
-    except OSError:
+        contents = json.loads((folder / CONTENTS).read_text())
+    except (OSError, ValueError):
         return None
-    packages: dict[str, str] = {}
+    indexed = set[tuple[str, str]]()
     for stanza in index.strip().split("\n\n"):
         fields = dict(re.findall(r"^(Package|Version|Filename|SHA256): (.+)$", stanza, re.MULTILINE))
         file = folder / fields["Filename"]
         if not file.is_file() or file_digest(file) != fields["SHA256"]:
             return None
-        packages[fields["Package"]] = fields["Version"]
-    return Repository(folder.name, folder, packages, key)
+        indexed.add((fields["Package"], fields["Version"]))
+    packages, older = contents["packages"], contents["older"]
+    if indexed != set(packages.items()) | set(older.items()):
+        return None
+    return Repository(folder.name, folder, packages, key, older)
 
 
 def make_repository(
     repositories: Path,
     updates: Sequence[Update],
     *,
+    way_back: bool,
     fetch: Fetch,
     runner: Runner,
     progress: Progress,
@@ -76,6 +93,7 @@ def make_repository(
     Args:
         repositories: Folder of all repositories, in the locked cache.
         updates: What it is to hold.
+        way_back: It also holds what they replace.
         fetch: Fetches packages by exact version into a folder, verified.
         runner: Runs apt-ftparchive, dpkg-deb and the signer.
         progress: Told each phase.
@@ -88,9 +106,11 @@ def make_repository(
         made = Path(scratch) / "made"
         made.mkdir()
         fetched = packages_of([update for update in updates if update.origin == "security"])
-        if fetched:
-            progress(f"fetching {_told(fetched)}")
-            fetch(fetched, made)
+        older = older_of(updates, way_back=way_back)
+        for wanted in filter(None, (fetched, older)):
+            progress(f"fetching {_told(wanted)}")
+            fetch(wanted, made)
+        (made / CONTENTS).write_text(json.dumps({"packages": packages_of(updates), "older": older}, indent=1))
         try:
             for update in updates:
                 if update.origin == "rebuilt":
@@ -103,12 +123,12 @@ def make_repository(
             _index_and_sign(made, runner)
         except CommandError as error:
             raise build_error("making the package repository", error) from error
-        keep(made, repositories / repository_digest(updates))
-    found = find_repository(repositories, updates)
+        keep(made, repositories / repository_digest(updates, way_back=way_back))
+    found = find_repository(repositories, updates, way_back=way_back)
     if found is None:
         raise ImageError(
             f"the package repository does not hold what it should: {_told(packages_of(updates))}",
-            hint=f"look into {repositories / repository_digest(updates)}",
+            hint=f"look into {repositories / repository_digest(updates, way_back=way_back)}",
         )
     return found
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pairlab.errors import ImageError
 from pairlab.image.builder import Builder, image_folder, staging
+from pairlab.image.container_archive import layer_sizes
 from pairlab.image.guest_image import fetch_guest, guest_folder, guest_image
 from pairlab.image.lock import locked
 from pairlab.image.private_apt import APT
@@ -64,6 +65,36 @@ class ImageStore:
         recipes = [vm_recipe(workload, updates), container_recipe(workload, updates)]
         vm, container = self._ensure_all(recipes, progress)
         return WorkloadImages(_vm_image(vm), _container_image(container))
+
+    def rebuild(
+        self, workload: Workload, form: str, *, progress: Progress, updates: Repository | None = None
+    ) -> int:
+        """Build one form of a workload also if it is there; returns the bytes that came out.
+
+        Args:
+            workload: What to build.
+            form: `vm` or `container`.
+            progress: Told each phase.
+            updates: As for `ensure`.
+
+        Raises:
+            ImageError: The build failed; what was there before stays.
+        """
+        recipe = (vm_recipe if form == "vm" else container_recipe)(workload, updates)
+        with locked(self._cache, progress), _written(self._cache):
+            self._clear_half_made()
+            (record,) = Builder(self._cache, self._runner, progress).build_all([recipe])
+        return record.size_bytes
+
+    def layer_bytes(self, version: str, *, without: str) -> int:
+        """Bytes of a container image's layers that another one does not have.
+
+        Args:
+            version: Of the image.
+            without: Version of the other.
+        """
+        layers = self._layers(version)
+        return sum(layers[digest] for digest in layers.keys() - self._layers(without).keys())
 
     def ensure_front_door(self, *, progress: Progress) -> ContainerImage:
         """The proxy's image, built if it is missing or damaged."""
@@ -121,10 +152,17 @@ class ImageStore:
         Raises:
             ImageError: No image of that version is in the cache.
         """
+        return self._record(version).packages
+
+    def _record(self, version: str) -> ImageRecord:
         for record in self.records():
             if record.version == version:
-                return record.packages
+                return record
         raise ImageError(f"there is no image {version} here", hint="`invoke image.list` shows them all")
+
+    def _layers(self, version: str) -> dict[str, int]:
+        """Digest of each layer of a container image -> its bytes."""
+        return layer_sizes(self._record(version).folder / "image.tar")
 
     def prune(self, in_use: Collection[str], *, progress: Progress) -> list[ImageRecord]:
         """Remove the images whose version is not in use, and what no image that is left was made of.

@@ -66,6 +66,7 @@ class Updates:
                 "rebuilt",
                 f"the security pocket has nothing newer than {package} {installed}, nor than what it needs, "
                 "so the same package was built anew with a raised version",
+                {package: installed},
             )
         progress(f"the update is {found.package} {found.installed} -> {found.new}: {found.reason}")
         return found
@@ -85,19 +86,31 @@ class Updates:
         held = manifest[KERNEL_PACKAGE]
         return found or NoUpdate(f"the security pocket has no newer {KERNEL_PACKAGE} than {held}")
 
-    def repository(self, updates: Sequence[Update], *, progress: Progress) -> Repository:
+    def repository(
+        self, updates: Sequence[Update], *, progress: Progress, way_back: bool = False
+    ) -> Repository:
         """A repository of exactly the packages of these updates; made once.
+
+        Args:
+            updates: What it is to hold.
+            progress: Told each phase.
+            way_back: It also holds what they replace.
 
         Raises:
             ImageError: A package cannot be fetched or built.
         """
         with locked(self._cache, progress):
             folder = self._cache / REPOSITORIES
-            found = find_repository(folder, updates)
+            found = find_repository(folder, updates, way_back=way_back)
             if found is None:
                 self._apt.refresh(progress)
                 found = make_repository(
-                    folder, updates, fetch=self._apt.download, runner=self._runner, progress=progress
+                    folder,
+                    updates,
+                    way_back=way_back,
+                    fetch=self._apt.download,
+                    runner=self._runner,
+                    progress=progress,
                 )
         return found
 
@@ -112,7 +125,8 @@ class Updates:
         packages = {name: move.new for upgrade in upgrades for name, move in upgrade.items()}
         move = own[0]
         reason = why(move) if why else f"Debian's security pocket has a newer {package} than the release"
-        return Update(package, move.installed, move.new, packages, "security", reason)
+        before = {n: m.installed for upgrade in upgrades for n, m in upgrade.items() if m.installed}
+        return Update(package, move.installed, move.new, packages, "security", reason, before)
 
     def _newest_needed(self, package: str, systems: Sequence[System], progress: Progress) -> Update | None:
         """Of what a package needs everywhere, the one whose update is the latest."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -221,3 +222,33 @@ def show_images(records: Sequence[Any], *, as_json: bool) -> None:
             ", ".join(record["used_by"]) or "–",
         )
     Console(highlight=False).print(table)
+
+
+def show_exercises(listed: Sequence[Any], *, as_json: bool) -> None:
+    """Exercises with the question that each answers, and the minutes that it took here."""
+    if as_json:
+        _print_json([asdict(entry) for entry in listed])
+        return
+    table = Table("exercise", "answers", "course section", "minutes", box=None, pad_edge=False)
+    for entry in listed:
+        minutes = "–" if entry.minutes is None else f"{entry.minutes:.0f}"
+        table.add_row(entry.name, entry.question, entry.section, minutes)
+    Console(highlight=False).print(table)
+
+
+def show_run(paths: Sequence[Any], *, as_json: bool) -> None:
+    """Where the results of a run are, and what they say."""
+    from pairlab.results import read_result
+
+    results = [read_result(path) for path in paths]
+    if as_json:
+        _print_json([result.model_dump(mode="json") for result in results])
+        return
+    console = _console()
+    for path, result in zip(paths, results, strict=True):
+        console.print(Text(result.title, "bold"))
+        for conclusion in result.conclusions:
+            sign = "+" if conclusion.carried else "?"
+            console.print(Text(f"  {sign} {conclusion.text}", "" if conclusion.carried else "dim"))
+            console.print(Text(f"      {conclusion.basis}", "dim"))
+        console.print(f"  saved in {path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -67,15 +68,26 @@ def list_exercises() -> list[Listed]:
             continue  # one of another version or damaged says nothing here; `report.show` explains it
         if result.complete:
             took.setdefault(result.exercise, []).append(result.took_s / 60)
-    return [
-        Listed(
-            name,
-            exercise.load(name).question,  # type: ignore[attr-defined]
-            exercise.load(name).section,  # type: ignore[attr-defined]
-            median(took[name]) if name in took else None,
-        )
-        for name in exercise.names()
-    ]
+    listed = []
+    for name in exercise.names():
+        kind = exercise.load(name)
+        minutes = median(took[name]) if name in took else None
+        listed.append(Listed(name, kind.question, kind.section, minutes))
+    return listed
+
+
+def chosen(text: str, *, every: bool) -> list[str]:
+    """The exercises that a command line names, separated by commas, or every one.
+
+    Raises:
+        UsageError: One does not exist, or none was named.
+    """
+    wanted = exercise.names() if every else [word for word in re.split(r"[,\s]+", text) if word]
+    if not wanted:
+        raise UsageError("no exercise was named", hint=f"known exercises: {', '.join(exercise.names())}")
+    for name in wanted:
+        exercise.load(name)
+    return wanted
 
 
 def run(
@@ -93,7 +105,7 @@ def run(
 
     Args:
         bench: The tools of this run.
-        names: Which.
+        names: Which, as `chosen` gives them.
         lab: On which lab.
         repeat: Repetitions; None takes what each exercise needs for a claim.
         ephemeral: Bring the lab up before, and take it down afterwards whatever happens.
@@ -105,13 +117,9 @@ def run(
         The result files.
 
     Raises:
-        UsageError: There is no such exercise or lab.
+        UsageError: There is no such lab, or the number of repetitions makes no sense.
         ExerciseError: One failed; what it had measured is kept, marked incomplete.
     """
-    if not names:
-        raise UsageError("no exercise was named", hint=f"known exercises: {', '.join(exercise.names())}")
-    for name in names:
-        exercise.load(name)
     if repeat is not None and not 1 <= repeat <= 100:
         raise UsageError(f"{repeat} repetitions are not possible", hint="give --repeat a number of 1 to 100")
     if ephemeral and load_spec(lab) is not None:

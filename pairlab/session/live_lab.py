@@ -84,13 +84,12 @@ class LiveLab:
 
     def build_updated(self, side: SideName) -> int:
         """See `Lab.build_updated`."""
-        form = "vm" if side is SideName.VM else "container"
-        self._bench.images.ensure(
-            self.workload, progress=self._bench.progress, updates=self._repository_of_update,
-            refresh=True, forms=(form,),
-        )  # fmt: skip
-        images = self._updated_images
-        return images.vm.size_bytes if side is SideName.VM else images.container.size_bytes
+        return self._bench.images.rebuild(
+            self.workload,
+            "vm" if side is SideName.VM else "container",
+            progress=self._bench.progress,
+            updates=self._update_alone,
+        )
 
     def transfer_bytes(self, side: SideName) -> int:
         """See `Lab.transfer_bytes`."""
@@ -105,7 +104,11 @@ class LiveLab:
         version = images.vm.version if side is SideName.VM else images.container.version
         return self._bench.images.manifest(version)
 
-    def use_updates(self, side: SideName, runner: Runner) -> None:
+    def update_bytes(self) -> int:
+        """See `Lab.update_bytes`."""
+        return sum(file.stat().st_size for file in self._update_alone.folder.glob("*.deb"))
+
+    def use_updates(self, runner: Runner) -> None:
         """See `Lab.use_updates`."""
         AptSource(PACKAGES_URL, self._repository.public_key).add(runner)
 
@@ -126,13 +129,18 @@ class LiveLab:
         """All that instances may install: the update, what it replaces for the way back, and the kernel."""
         kernel = [self._kernel] if isinstance(self._kernel, Update) else []
         return self._bench.updates.repository(
-            [self._update, *kernel], progress=self._bench.progress, with_old=[self._update]
+            [self._update, *kernel], progress=self._bench.progress, way_back=True
         )
+
+    @cached_property
+    def _update_alone(self) -> Repository:
+        """What images are rebuilt with: nothing else may become newer."""
+        return self._bench.updates.repository([self._update], progress=self._bench.progress)
 
     @cached_property
     def _updated_images(self) -> WorkloadImages:
         return self._bench.images.ensure(
-            self.workload, progress=self._bench.progress, updates=self._repository_of_update
+            self.workload, progress=self._bench.progress, updates=self._update_alone
         )
 
     @cached_property

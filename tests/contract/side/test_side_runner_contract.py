@@ -1,14 +1,11 @@
 """What every Runner does: here, over real ssh, and in a real container."""
 
 import getpass
-import os
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from side_packages import debian_package
-from side_worlds import until
+from ssh_server import ssh_server
 
 from pairlab.errors import CommandError
 from pairlab.run import LocalRunner, Runner, SshRunner
@@ -17,43 +14,16 @@ from pairlab.side._docker_exec import DockerExecRunner
 AWKWARD = ["two words", "", "it's", 'say "hi"', "$HOME", "`id`", "a;b", "*", "\\", "-n", "line\nbreak", "ü"]
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def ssh_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshRunner]:
     """A private sshd on loopback that lets this user in by a key made for the test."""
-    where, port, local = tmp_path_factory.mktemp("ssh d"), _free_port(), LocalRunner()
-    daemon = debian_package("openssh-server", where / "package") / "usr" / "sbin" / "sshd"
+    where, local = tmp_path_factory.mktemp("ssh d"), LocalRunner()
     for name in ("host", "user"):
         local.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(where / name)])
-    known = where / "known_hosts"
-    known.write_text(f"[127.0.0.1]:{port} {(where / 'host.pub').read_text()}")
-    settings = {
-        "HostKey": f'"{where / "host"}"',
-        "AuthorizedKeysFile": f'"{where / "user.pub"}"',
-        "PidFile": f'"{where / "pid"}"',
-        "ListenAddress": "127.0.0.1",
-        "Port": str(port),
-        "StrictModes": "no",
-        "UsePAM": "no",
-    }
-    config = where / "sshd_config"
-    config.write_text("".join(f"{key} {value}\n" for key, value in settings.items()))
-    separation = Path("/run/sshd")
-    made = os.geteuid() == 0 and not separation.exists()
-    if made:
-        separation.mkdir(mode=0o755)
-    local.run([str(daemon), "-f", str(config), "-E", str(where / "log")])
-    try:
-        until(lambda: (where / "pid").exists(), timeout_s=10)
+    with ssh_server(where / "host", where / "user.pub") as port:
+        known = where / "known_hosts"
+        known.write_text(f"[127.0.0.1]:{port} {(where / 'host.pub').read_text()}")
         yield SshRunner("127.0.0.1", getpass.getuser(), where / "user", known, port=port)
-    finally:
-        os.kill(int((where / "pid").read_text()), 15)
-        if made:
-            separation.rmdir()
 
 
 @pytest.fixture(scope="module")

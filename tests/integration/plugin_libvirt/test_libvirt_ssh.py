@@ -1,17 +1,16 @@
-"""The provider's `uri` reaches a daemon over ssh: a private sshd, a throw-away key, a pinned host key."""
+"""The provider's `uri` reaches a daemon over ssh: a private server, a throw-away key, a pinned host key."""
 
 from __future__ import annotations
 
 import getpass
 import secrets
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from ssh_server import ssh_server
 
 from pairlab.errors import PluginError
 from pairlab.plugin.libvirt import pool, volume
@@ -20,12 +19,10 @@ from pairlab.plugin.resource import Context
 
 pytestmark = pytest.mark.integration
 
-START_S = 10.0
-
 
 @dataclass(frozen=True)
 class FarSide:
-    """An sshd: its port, and the folder with keys."""
+    """An ssh server: its port, and the folder with keys."""
 
     port: int
     keys: Path
@@ -41,42 +38,10 @@ def far_side(tmp_path: Path) -> Iterator[FarSide]:
         subprocess.run(
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)], check=True
         )
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    for known, key in (("known_hosts", "host"), ("wrong_hosts", "stranger")):
-        (tmp_path / known).write_text(f"[127.0.0.1]:{port} {(tmp_path / f'{key}.pub').read_text()}")
-    Path("/run/sshd").mkdir(exist_ok=True)
-    options = {
-        "Port": port,
-        "ListenAddress": "127.0.0.1",
-        "HostKey": tmp_path / "host",
-        "AuthorizedKeysFile": tmp_path / "user.pub",
-        "PasswordAuthentication": "no",
-        "PermitRootLogin": "prohibit-password",
-        "StrictModes": "no",
-        "UsePAM": "yes",
-        "PidFile": "none",
-    }
-    words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-    log = (tmp_path / "log").open("w")
-    with log, subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", *words], stderr=log) as sshd:
-        try:
-            wait_for(port, sshd)
-            yield FarSide(port, tmp_path)
-        finally:
-            sshd.terminate()
-
-
-def wait_for(port: int, sshd: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + START_S
-    while True:
-        with socket.socket() as line:
-            if line.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        assert sshd.poll() is None, "sshd ended"
-        assert time.monotonic() < deadline, "sshd does not listen"
-        time.sleep(0.05)
+    with ssh_server(tmp_path / "host", tmp_path / "user.pub") as port:
+        for known, key in (("known_hosts", "host"), ("wrong_hosts", "stranger")):
+            (tmp_path / known).write_text(f"[127.0.0.1]:{port} {(tmp_path / f'{key}.pub').read_text()}")
+        yield FarSide(port, tmp_path)
 
 
 def test_a_volume_is_made_over_ssh(far_side: FarSide, tmp_path: Path) -> None:

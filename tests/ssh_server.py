@@ -1,0 +1,75 @@
+"""A private ssh server on loopback, which runs commands as this account, for tests of what goes over ssh."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncssh
+
+CHUNK_BYTES = 65536
+
+
+@contextmanager
+def ssh_server(host_key: Path, authorized_key: Path) -> Iterator[int]:
+    """Serve in a thread of its own; yields the port.
+
+    Args:
+        host_key: The server's private key.
+        authorized_key: Public key of who may log in.
+    """
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="ssh-server", daemon=True)
+    thread.start()
+
+    def run(work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, loop).result(timeout=30)
+
+    server = run(_listen(host_key, authorized_key))
+    try:
+        yield server.get_port()
+    finally:
+        server.close()
+        run(server.wait_closed())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+async def _listen(host_key: Path, authorized_key: Path) -> asyncssh.SSHAcceptor:
+    return await asyncssh.listen(
+        "127.0.0.1",
+        0,
+        server_host_keys=[str(host_key)],
+        authorized_client_keys=str(authorized_key),
+        process_factory=_run,
+        encoding=None,
+    )
+
+
+async def _run(process: asyncssh.SSHServerProcess[bytes]) -> None:
+    pipe = asyncio.subprocess.PIPE
+    command = process.command
+    assert command is not None, "only commands are served"
+    child = await asyncio.create_subprocess_shell(command, stdin=pipe, stdout=pipe, stderr=pipe)
+    assert child.stdin and child.stdout and child.stderr
+    given = asyncio.ensure_future(_pass_on(process.stdin, child.stdin))
+    given.add_done_callback(lambda _: child.stdin.close() if child.stdin else None)
+    try:
+        await asyncio.gather(_pass_on(child.stdout, process.stdout), _pass_on(child.stderr, process.stderr))
+        process.exit(await child.wait())
+    finally:
+        given.cancel()
+        if child.returncode is None:  # the client went away
+            child.kill()
+            await child.wait()
+
+
+async def _pass_on(source: Any, target: Any) -> None:
+    while data := await source.read(CHUNK_BYTES):
+        target.write(data)
+        await target.drain()
