@@ -10,6 +10,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pairlab.errors import CommandError, ImageError
@@ -50,14 +51,14 @@ def find_repository(repositories: Path, updates: Sequence[Update]) -> Repository
 def read_repository(folder: Path) -> Repository | None:
     """The repository in a folder; None if it lacks a file, or a package is not what its index says."""
     try:
-        index, key = (folder / "Packages").read_text(), (folder / KEY).read_text()
+        index, key, _ = ((folder / name).read_text() for name in ("Packages", KEY, "InRelease"))
     except OSError:
         return None
     packages: dict[str, str] = {}
     for stanza in index.strip().split("\n\n"):
         fields = dict(re.findall(r"^(Package|Version|Filename|SHA256): (.+)$", stanza, re.MULTILINE))
-        file = folder / fields["Filename"]
-        if not file.is_file() or file_digest(file) != fields["SHA256"]:
+        file = folder / fields.get("Filename", "")
+        if len(fields) < 4 or not file.is_file() or file_digest(file) != fields["SHA256"]:
             return None
         packages[fields["Package"]] = fields["Version"]
     return Repository(folder.name, folder, packages, key)
@@ -103,14 +104,17 @@ def make_repository(
             _index_and_sign(made, runner)
         except CommandError as error:
             raise build_error("making the package repository", error) from error
-        keep(made, repositories / repository_digest(updates))
-    found = find_repository(repositories, updates)
-    if found is None:
-        raise ImageError(
-            f"the package repository does not hold what it should: {_told(packages_of(updates))}",
-            hint=f"look into {repositories / repository_digest(updates)}",
-        )
-    return found
+        found = read_repository(made)
+        wanted = packages_of(updates)
+        if found is None or found.packages != wanted:
+            held = _told(found.packages) if found else "nothing whole"
+            raise ImageError(
+                f"the package repository holds {held}, instead of {_told(wanted)}",
+                hint="try again; does `apt-cache policy` show these versions?",
+            )
+        folder = repositories / repository_digest(updates)
+        keep(made, folder)
+    return replace(found, digest=folder.name, folder=folder)
 
 
 def _told(packages: Mapping[str, str]) -> str:
