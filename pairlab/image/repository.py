@@ -11,6 +11,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pairlab.errors import CommandError, ImageError
@@ -62,15 +63,15 @@ def find_repository(repositories: Path, updates: Sequence[Update], *, way_back: 
 def read_repository(folder: Path) -> Repository | None:
     """The repository in a folder; None if it lacks a file, or a package is not what its index says."""
     try:
-        index, key = (folder / "Packages").read_text(), (folder / KEY).read_text()
+        index, key, _ = ((folder / name).read_text() for name in ("Packages", KEY, "InRelease"))
         contents = json.loads((folder / CONTENTS).read_text())
     except (OSError, ValueError):
         return None
     indexed = set[tuple[str, str]]()
     for stanza in index.strip().split("\n\n"):
         fields = dict(re.findall(r"^(Package|Version|Filename|SHA256): (.+)$", stanza, re.MULTILINE))
-        file = folder / fields["Filename"]
-        if not file.is_file() or file_digest(file) != fields["SHA256"]:
+        file = folder / fields.get("Filename", "")
+        if len(fields) < 4 or not file.is_file() or file_digest(file) != fields["SHA256"]:
             return None
         indexed.add((fields["Package"], fields["Version"]))
     packages, older = contents["packages"], contents["older"]
@@ -123,14 +124,17 @@ def make_repository(
             _index_and_sign(made, runner)
         except CommandError as error:
             raise build_error("making the package repository", error) from error
-        keep(made, repositories / repository_digest(updates, way_back=way_back))
-    found = find_repository(repositories, updates, way_back=way_back)
-    if found is None:
-        raise ImageError(
-            f"the package repository does not hold what it should: {_told(packages_of(updates))}",
-            hint=f"look into {repositories / repository_digest(updates, way_back=way_back)}",
-        )
-    return found
+        found = read_repository(made)
+        wanted = packages_of(updates)
+        if found is None or (found.packages, found.older) != (wanted, older):
+            held = _told(found.packages) if found else "nothing whole"
+            raise ImageError(
+                f"the package repository holds {held}, instead of {_told(wanted)}",
+                hint="try again; does `apt-cache policy` show these versions?",
+            )
+        folder = repositories / repository_digest(updates, way_back=way_back)
+        keep(made, folder)
+    return replace(found, folder=folder, digest=folder.name)
 
 
 def _told(packages: Mapping[str, str]) -> str:

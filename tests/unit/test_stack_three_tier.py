@@ -113,10 +113,10 @@ def test_one_more_web_server_leaves_redis_alone() -> None:
 
 def test_the_images_hold_no_password_and_redis_demands_one() -> None:
     for make in (vm_recipe, container_recipe):
-        redis = make(three_tier.REDIS, pocket="release", pins={})
+        redis = make(three_tier.REDIS)
         assert "include /etc/redis/password.conf" in redis.files["/etc/redis/redis.conf"].content
         assert "/etc/redis/password.conf" not in redis.files
-        counter = make(three_tier.COUNTER, pocket="release", pins={})
+        counter = make(three_tier.COUNTER)
         assert "/etc/nginx/redis-password" not in counter.files
         for recipe in (redis, counter):
             assert "requirepass" not in "".join(file.content for file in recipe.files.values())

@@ -5,11 +5,22 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pulumi
 import pytest
 
-from pairlab.model import MAX_INSTANCES, LabSpec, Settings, SideName, placeholder_spec
+from pairlab.model import (
+    MAX_INSTANCES,
+    PACKAGES_HOST,
+    PACKAGES_PORT,
+    PACKAGES_URL,
+    ContainerImage,
+    LabSpec,
+    Settings,
+    SideName,
+    placeholder_spec,
+)
 from pairlab.session.spec import load_stack, stack_names
 
 FIXED_NAMES = (
@@ -130,6 +141,45 @@ def test_nothing_is_published_but_on_loopback(stack: str) -> None:
         assert inputs["endpointSpec"] == {"mode": "dnsrr"}
     on_host = next(inputs for inputs in containers.values() if inputs.get("networkMode") == "host")
     assert "bind 127.0.0.1:" in on_host["uploads"][0]["content"]
+
+
+def test_a_package_repository_is_added_without_touching_what_runs(stack: str) -> None:
+    plain = placeholder_spec("dev", Settings(stack=stack), load_stack(stack).tiers)
+    before, after = declare_spec(stack, plain), declare_spec(stack, with_updates(plain))
+    assert changed(before, after) == {
+        "dev-vm-packages",
+        "dev-vm-packages-server",
+        "dev-container-packages",
+        "dev-container-packages-server",
+    }
+
+
+def test_a_package_repository_answers_its_own_side_only_under_one_name() -> None:
+    spec = with_updates(placeholder_spec("dev", Settings(), load_stack("pair").tiers))
+    declared = declare_spec("pair", spec)
+    assert urlsplit(PACKAGES_URL).netloc == f"{PACKAGES_HOST}:{PACKAGES_PORT}"
+    for side in SideName:
+        inputs = declared.inputs[f"dev-{side}-packages-server"]
+        assert inputs["image"] == "pairlab/updates:0123456789ab"
+        assert not inputs.get("ports")
+        assert {"label": "org.pairlab.lab", "value": "dev"} in inputs["labels"]
+        assert declared.options[f"dev-{side}-packages-server"].delete_before_replace
+    on_host = declared.inputs["dev-vm-packages-server"]
+    assert on_host["networkMode"] == "host"
+    config = on_host["uploads"][0]["content"]
+    assert f"listen {spec.gateway}:{PACKAGES_PORT};" in config
+    assert f"allow {spec.subnet};\n        deny all;" in config
+    hosts = declared.inputs["dev-vm-network"]["dns"]["hosts"]
+    assert {"hostname": PACKAGES_HOST, "ip": str(spec.gateway)} in hosts
+    on_overlay = declared.inputs["dev-container-packages-server"]
+    assert on_overlay["networksAdvanced"] == [
+        {"name": "dev-container-network-id", "aliases": [PACKAGES_HOST]}
+    ]
+    assert f"listen 0.0.0.0:{PACKAGES_PORT};" in on_overlay["uploads"][0]["content"]
+
+
+def with_updates(spec: LabSpec) -> LabSpec:
+    return replace(spec, updates=ContainerImage("0123456789ab", "pairlab/updates:0123456789ab"))
 
 
 def test_replicas_change_only_their_service() -> None:

@@ -1,12 +1,15 @@
 import hashlib
 import json
 import tarfile
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from image_worlds import WEB, write_tar
 
 from pairlab.image.container_archive import write_archive, write_own_layer
-from pairlab.image.recipe import container_recipe, front_door_recipe, vm_recipe
+from pairlab.image.recipe import container_recipe, front_door_recipe, repository_recipe, vm_recipe
+from pairlab.model import Repository
 
 
 @pytest.fixture
@@ -47,27 +50,50 @@ def test_equal_input_gives_equal_archives(layers, tmp_path):
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
-def test_a_container_is_not_root_and_knows_how_to_be_asked():
-    for recipe in (container_recipe(WEB, pocket="release", pins={}), front_door_recipe()):
+def test_a_container_is_not_root_and_knows_how_to_be_asked(tmp_path):
+    served = repository_recipe(Repository("", tmp_path, {}, ""))
+    for recipe in (container_recipe(WEB), front_door_recipe(), served):
         assert recipe.config["User"] not in ("", "root")
-    config = container_recipe(WEB, pocket="release", pins={}).config
+    config = container_recipe(WEB).config
     assert config["Cmd"] == ["/usr/sbin/nginx"]
     assert config["Healthcheck"]["Test"] == ["CMD", "/usr/local/bin/healthcheck"]
     assert list(config["ExposedPorts"]) == ["8080/tcp"]
 
 
 def test_whatever_goes_in_changes_the_digest():
-    plain = vm_recipe(WEB, pocket="release", pins={})
+    plain = vm_recipe(WEB)
+    updates = Repository("a" * 12, Path("/cache/a"), {"nginx": "1"}, "KEY")
     others = [
-        vm_recipe(WEB, pocket="security", pins={}),
-        vm_recipe(WEB, pocket="release", pins={"nginx": "1"}),
-        vm_recipe(WEB, pocket="release", pins={"libssl3": "1"}),
-        container_recipe(WEB, pocket="release", pins={}),
+        vm_recipe(WEB, updates),
+        vm_recipe(WEB, replace(updates, digest="b" * 12, packages={"libssl3": "1"})),
+        vm_recipe(replace(WEB, packages=("nginx-light",))),
+        container_recipe(WEB),
     ]
-    assert vm_recipe(WEB, pocket="release", pins={}).digest == plain.digest
+    assert vm_recipe(WEB).digest == plain.digest
     assert len({recipe.digest for recipe in [plain, *others]}) == 5
 
 
+def test_where_updates_lie_and_who_signed_them_makes_no_other_image():
+    updates = Repository("a" * 12, Path("/cache/a"), {"nginx": "1"}, "KEY")
+    moved = replace(updates, folder=Path("/elsewhere"), public_key="ANOTHER")
+    assert vm_recipe(WEB, updates).digest == vm_recipe(WEB, moved).digest
+
+
+def test_a_repositorys_image_holds_its_files_wherever_they_came_from(tmp_path):
+    digests = set()
+    for place in ("one", "two"):
+        folder = tmp_path / place
+        folder.mkdir()
+        (folder / "InRelease").write_text("signed")
+        (folder / "nginx.deb").write_bytes(b"\x00\xff")
+        recipe = repository_recipe(Repository("a" * 12, folder, {}, "KEY"))
+        digests.add(recipe.digest)
+        assert set(recipe.files) == {"/srv/updates/InRelease", "/srv/updates/nginx.deb"}
+    assert len(digests) == 1
+    (tmp_path / "two" / "nginx.deb").write_bytes(b"\x00\xfe")
+    assert repository_recipe(Repository("a" * 12, tmp_path / "two", {}, "KEY")).digest not in digests
+
+
 def test_a_container_has_nothing_of_a_vm():
-    files = container_recipe(WEB, pocket="release", pins={}).files
+    files = container_recipe(WEB).files
     assert not [path for path in files if "systemd" in path or "ssh" in path or "seed" in path]

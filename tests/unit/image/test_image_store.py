@@ -1,13 +1,18 @@
 import fcntl
+import hashlib
 import json
 import os
+import tarfile
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from image_worlds import WEB, BuildingRunner
 
 from pairlab.errors import ImageError
 from pairlab.image.store import ImageStore
+from pairlab.model import Repository
 
 
 @pytest.fixture
@@ -23,6 +28,24 @@ def store(tmp_path, runner):
 @pytest.fixture
 def told():
     return []
+
+
+@pytest.fixture
+def repository(tmp_path):
+    folder = tmp_path / "images" / "repositories" / ("a" * 12)
+    folder.mkdir(parents=True)
+    deb = folder / "nginx_1_amd64.deb"
+    deb.write_bytes(b"!<arch>\n\xff")
+    stanza = {
+        "Package": "nginx",
+        "Version": "1.22.1-9+deb12u11",
+        "Filename": f"./{deb.name}",
+        "SHA256": hashlib.sha256(deb.read_bytes()).hexdigest(),
+    }
+    (folder / "Packages").write_text("".join(f"{key}: {value}\n" for key, value in stanza.items()))
+    (folder / "InRelease").write_text("SIGNED")
+    (folder / "pairlab.asc").write_text("KEY")
+    return Repository(folder.name, folder, {"nginx": "1.22.1-9+deb12u11"}, "KEY")
 
 
 def test_a_first_build_gives_both_forms_and_loads_the_container(store, runner, told):
@@ -44,21 +67,69 @@ def test_a_second_ensure_builds_nothing(store, runner, told):
     assert runner.builds() == built == 2
 
 
-def test_a_rebuild_starts_from_the_kept_bases(store, runner, told, tmp_path):
+def test_a_rebuild_starts_from_the_kept_bases(store, runner, told, tmp_path, repository):
     store.ensure(WEB, progress=told.append)
     bases = sorted((tmp_path / "images" / "bases").iterdir())
-    store.ensure(WEB, progress=told.append, pins={"nginx": "1.22.1-9+deb12u11"})
+    runner.nginx = "1.22.1-9+deb12u11"
+    store.ensure(WEB, progress=told.append, updates=repository)
     assert sorted((tmp_path / "images" / "bases").iterdir()) == bases
     assert len(bases) == 3
     assert len(store.records()) == 4
 
 
-def test_refresh_takes_what_the_mirror_has_now(store, runner, told):
+def test_an_update_makes_other_images_that_hold_it(store, runner, told, repository):
     old = store.ensure(WEB, progress=told.append)
     runner.nginx = "1.22.1-9+deb12u11"
-    new = store.ensure(WEB, progress=told.append, refresh=True)
-    assert new.vm.version != old.vm.version
-    assert new.container.version != old.container.version
+    new = store.ensure(WEB, progress=told.append, updates=repository)
+    assert len({form.version for images in (old, new) for form in (images.vm, images.container)}) == 4
+    assert store.manifest(old.vm.version) == {"nginx": "1.22.1-9+deb12u9"}
+    for form in (new.vm, new.container):
+        assert store.manifest(form.version) == {"nginx": "1.22.1-9+deb12u11"}
+    built = runner.builds()
+    assert store.ensure(WEB, progress=told.append, updates=repository) == new
+    assert store.ensure(WEB, progress=told.append) == old
+    assert runner.builds() == built
+
+
+def test_an_image_that_came_out_without_its_update_is_refused(store, runner, told, repository):
+    with pytest.raises(ImageError, match=r"it holds nginx 1\.22\.1-9\+deb12u9"):
+        store.ensure(WEB, progress=told.append, updates=repository)
+    other = replace(repository, packages={"redis-server": "7"})
+    with pytest.raises(ImageError, match="none of the updated packages"):
+        store.ensure(WEB, progress=told.append, updates=other)
+    assert store.records() == []
+
+
+def test_the_build_takes_updates_from_the_repository_alone_and_verifies_it(
+    store, runner, told, repository, tmp_path
+):
+    scripts, build = [], runner._mmdebstrap
+
+    def keep(words, on_line):
+        script = Path(next(w for w in words if w.startswith("--customize-hook=")).split("=", 1)[1])
+        with tarfile.open(script.parent / "updates.tar") as tar:
+            scripts.append(
+                (script.read_text(), words, tar.getnames(), tar.extractfile(tar.getnames()[0]).read())
+            )
+        return build(words, on_line)
+
+    runner._mmdebstrap, runner.nginx = keep, "1.22.1-9+deb12u11"
+    store.ensure(WEB, progress=told.append, updates=repository)
+    for text, words, names, key in scripts:
+        assert [word for word in words if word.startswith("deb ")] == [
+            "deb http://mirror.test/debian bookworm main"
+        ]
+        assert key == b"KEY"
+        assert "./etc/apt/sources.list.d/pairlab-updates.sources" in names
+        assert "./var/cache/pairlab-updates/nginx_1_amd64.deb" in names
+        assert "--only-upgrade" in text
+        assert "trusted=yes" not in text
+    assert len(scripts) == 2
+
+
+def test_a_version_that_was_never_built_has_no_manifest(store):
+    with pytest.raises(ImageError, match="no image 0123456789ab"):
+        store.manifest("0123456789ab")
 
 
 @pytest.mark.parametrize("name", ["disk.qcow2", "vmlinuz", "initrd"])
@@ -126,15 +197,12 @@ def test_what_an_interrupted_build_left_is_cleared_at_the_next(store, told, tmp_
     assert not left.exists()
 
 
-def test_a_release_pocket_only_by_default_and_security_on_request(store, runner, told):
+def test_images_are_of_the_release_pocket(store, runner, told):
     asked = []
     run = runner._mmdebstrap
     runner._mmdebstrap = lambda words, on_line: (asked.append(words), run(words, on_line))[1]
     store.ensure(WEB, progress=told.append)
     assert not any("security" in word for words in asked for word in words)
-    asked.clear()
-    store.ensure(WEB, progress=told.append, pocket="security")
-    assert all("deb http://mirror.test/debian-security bookworm-security main" in words for words in asked)
     assert all("deb http://mirror.test/debian bookworm main" in words for words in asked)
 
 
@@ -174,6 +242,18 @@ def test_prune_of_everything_frees_the_bases_too(store, told, tmp_path):
     store.prune((), progress=told.append)
     assert store.records() == []
     assert not (tmp_path / "images" / "bases").exists()
+
+
+def test_a_repositorys_image_is_listed_and_pruned_with_its_folder(store, told, repository, tmp_path):
+    image = store.ensure_repository(repository, progress=told.append)
+    assert image.reference == f"pairlab/updates:{image.version}"
+    assert [record.name for record in store.records()] == ["updates"]
+    store.prune({image.version}, progress=told.append)
+    assert repository.folder.is_dir()
+    (tmp_path / "images" / "apt").mkdir()
+    assert [record.name for record in store.prune((), progress=told.append)] == ["updates"]
+    assert not repository.folder.exists()
+    assert not (tmp_path / "images" / "apt").exists()
 
 
 def test_a_second_builder_waits_and_says_for_whom(store, told, tmp_path):
