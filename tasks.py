@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 from invoke.collection import Collection
 from invoke.context import Context
-from invoke.tasks import task
+from invoke.parser.argument import Argument
+from invoke.tasks import Task, task
 
 Body = TypeVar("Body", bound=Callable[..., Any])
 
@@ -51,6 +52,30 @@ def command(body: Body) -> Body:
             sys.exit(1)
 
     return run  # type: ignore[return-value]
+
+
+class _NamesOrAll(Task[Any]):
+    """A task whose positional argument `names` is not missing where `--all` is given."""
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """The arguments, with one that knows of the other."""
+        arguments = super().get_arguments(ignore_unknown_help)
+        every = next(argument for argument in arguments if argument.name == "all_")
+        return [_Names(every, argument) if argument.name == "names" else argument for argument in arguments]
+
+
+class _Names(Argument):
+    def __init__(self, every: Argument, usual: Argument) -> None:
+        super().__init__(names=usual.names, help=usual.help, positional=True)
+        self._every = every
+
+    @property
+    def value(self) -> Any:
+        return "" if self._every.value and self._value is None else self._value
+
+    @value.setter
+    def value(self, given: str) -> None:
+        self.set_value(given)
 
 
 def _progress(line: str) -> None:
@@ -293,14 +318,15 @@ def list_exercises(_: Context, json: bool = False) -> None:
 
 @task(
     name="run",
-    positional=["name"],
+    klass=_NamesOrAll,
+    positional=["names"],
     help=LAB
     | JSON
     | YES
     | {
-        "name": "Which one; `invoke exercise.list` shows all. Several: separated by commas.",
+        "names": "Which, separated by commas; `invoke exercise.list` shows them.",
         "all_": "Every exercise.",
-        "repeat": "Repetitions; each exercise has a number that suffices for a claim.",
+        "repeat": "Repetitions; 0 takes as many as suffice for a claim.",
         "ephemeral": "Bring the lab up before, and take it down afterwards whatever happens.",
         "step": "Be led through it: text, Enter, and what changed. One repetition unless --repeat says more.",
         "out": "Folder for the results; default: results/ in the user's data directory.",
@@ -309,10 +335,10 @@ def list_exercises(_: Context, json: bool = False) -> None:
 @command
 def run_exercise(
     _: Context,
-    name: str = "",
+    names: str,
     all_: bool = False,
     lab: str = DEFAULT_LAB,
-    repeat: int | None = None,
+    repeat: int = 0,
     ephemeral: bool = False,
     step: bool = False,
     out: str = "",
@@ -331,7 +357,7 @@ def run_exercise(
         host.enter_groups(bench, settings, [sys.executable, *sys.argv])
     paths = exercises.run(
         bench,
-        exercises.chosen(name, every=all_),
+        exercises.chosen(names, every=all_),
         lab,
         repeat=repeat or (1 if step else None),
         ephemeral=ephemeral,

@@ -339,7 +339,7 @@ class Update:
     packages: Mapping[str, str]
     origin: Literal["security", "rebuilt"]
     reason: str
-    before: Mapping[str, str] = field(default_factory=dict[str, str])
+    before: Mapping[str, str]
 
 
 @dataclass(frozen=True)

@@ -56,11 +56,12 @@ async def _run(process: asyncssh.SSHServerProcess[bytes]) -> None:
     command = process.command
     assert command is not None, "only commands are served"
     child = await asyncio.create_subprocess_shell(command, stdin=pipe, stdout=pipe, stderr=pipe)
-    assert child.stdin and child.stdout and child.stderr
-    given = asyncio.ensure_future(_pass_on(process.stdin, child.stdin))
-    given.add_done_callback(lambda _: child.stdin.close() if child.stdin else None)
+    given_to, out, err = child.stdin, child.stdout, child.stderr
+    assert given_to is not None
+    given = asyncio.ensure_future(_pass_on(process.stdin, given_to))
+    given.add_done_callback(lambda _: given_to.close())
     try:
-        await asyncio.gather(_pass_on(child.stdout, process.stdout), _pass_on(child.stderr, process.stderr))
+        await asyncio.gather(_pass_on(out, process.stdout), _pass_on(err, process.stderr))
         process.exit(await child.wait())
     finally:
         given.cancel()

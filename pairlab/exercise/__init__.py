@@ -11,7 +11,7 @@ import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from pairlab.errors import UsageError
 from pairlab.exercise._log import Log
@@ -149,11 +149,12 @@ def names() -> list[str]:
 
 
 class ExerciseKind(Protocol):
-    """The class of an exercise."""
+    """The class of an exercise; `example` has a value for each name in its text."""
 
     title: str
     question: str
     section: str
+    example: Mapping[str, Any]
 
     def __call__(self, lab: Lab, log: Log) -> Exercise:
         """Make one for a run on a lab."""

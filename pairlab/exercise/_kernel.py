@@ -43,8 +43,8 @@ def try_kernel(lab: Lab, log: Log) -> None:
         boot_id = usual.run(["cat", "/proc/sys/kernel/random/boot_id"]).stdout.strip()
         log.finding(
             "can a container's kernel be patched from inside?",
-            f"cannot: it has none; it runs on its host's, {release} (boot id {boot_id[:8]}…, the host's own), "
-            "and only a reboot of the host, which ends every container on it, changes that",
+            f"it has none; it runs on its host's, {release} (boot id {boot_id[:8]}…), and only "
+            " a reboot of the host, which ends every container on it, changes that",
             "cannot",
         )
         changes.append(f"container/0 runs on {release}, the kernel of its host")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pairlab.model import SideName
-from pairlab.results import Conclusion, Figure, RunResult, Variant, is_less, spread
+from pairlab.results import CLAIM_SAMPLES, Conclusion, Figure, RunResult, Variant, is_less, spread
 
 FIRST = Figure(
     key="patched-first", title="first instance patched", unit="s",
     method="From the start of the change (for a rebuild: when its image is there) to the end of the first "
-    "request that an instance answered with the new version in its header. The client asks 20 times a second.",
+    "request that an instance answered with the new version in its header; 20 requests a second.",
 )  # fmt: skip
 LAST = Figure(
     key="patched-last", title="last instance patched", unit="s",
@@ -137,18 +137,18 @@ def _compare(result: RunResult, figure: Figure, less: Variant, more: Variant, cl
 
 def _without_failures(result: RunResult, variant: Variant) -> Conclusion:
     failed = result.values(FAILED.key, variant.key)
-    carried = len(failed) >= 3 and not any(failed)
+    counts = ", ".join(f"{value:g}" for value in failed) or "none measured"
     return Conclusion(
-        text=f"{variant.title[:1].upper()}{variant.title[1:]}, one after the other: no request failed.",
-        carried=carried,
-        basis=f"failed requests in each repetition: {', '.join(f'{value:g}' for value in failed) or 'none measured'}",
+        text=f"{_sentence(variant)}, one after the other: no request failed.",
+        carried=len(failed) >= CLAIM_SAMPLES and not any(failed),
+        basis=f"failed requests in each repetition: {counts}",
     )
 
 
 def _survival(result: RunResult, variant: Variant) -> Conclusion:
     found = [f for f in result.findings if f.variant == variant.key and "which version serves" in f.question]
     lost = sorted({f.question.split(":")[0] for f in found if f.verdict == "no"})
-    named = f"{variant.title[:1].upper()}{variant.title[1:]}"
+    named = _sentence(variant)
     text = (
         f"{named}: the update is lost when an instance is {' or '.join(lost)}."
         if lost
@@ -157,8 +157,12 @@ def _survival(result: RunResult, variant: Variant) -> Conclusion:
     # A statement about what happened each time, not about an amount: every repetition must agree.
     times = {q: {f.verdict for f in found if f.question == q} for q in {f.question for f in found}}
     agreed = bool(times) and all(len(verdicts) == 1 for verdicts in times.values())
-    return Conclusion(text=text, carried=agreed, basis=f"{len(found)} observations, in each repetition the same"
-                      if agreed else "the repetitions differ")  # fmt: skip
+    basis = f"{len(found)} observations, the same in each repetition" if agreed else "the repetitions differ"
+    return Conclusion(text=text, carried=agreed, basis=basis)
+
+
+def _sentence(variant: Variant) -> str:
+    return variant.title[:1].upper() + variant.title[1:]
 
 
 def _told(values: list[float], figure: Figure) -> str:

@@ -8,54 +8,26 @@ baseline), and tried: does the update survive a restart, a kill, and a scale-out
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from statistics import quantiles
+from typing import Any, ClassVar
 
-from pairlab.errors import ExerciseError, LabError
+from pairlab.errors import ExerciseError
 from pairlab.exercise import Declaration, Lab, Log, _inside
 from pairlab.exercise import _patch_figures as plan
 from pairlab.exercise._client import Client
+from pairlab.exercise._fleet import Fleet
 from pairlab.exercise._kernel import try_kernel
-from pairlab.model import Instance, SideName, Update
-from pairlab.results import Conclusion, RunResult, Variant, Verdict
-from pairlab.run import Runner
+from pairlab.exercise._patch_ways import STEADY, STRATEGIES, Strategy, Way
+from pairlab.model import SideName, Update
+from pairlab.results import Conclusion, RunResult
 
-STEADY = 20
-"""Good answers before and after: a second of calm at the client's rate."""
 PATCH_TIMEOUT_S = 300.0
 BACK_TIMEOUT_S = 180.0
 SUPERVISOR_S = 10.0
 """How long a killed instance is watched before it counts as abandoned; Swarm needs about two seconds."""
-
-
-@dataclass(frozen=True)
-class Strategy:
-    """One way to bring an update in.
-
-    Attributes:
-        rolling: One instance after the other.
-        naive: All at once.
-        in_place: Installed in the running instances; otherwise they are replaced by a rebuilt image's.
-    """
-
-    rolling: Variant
-    naive: Variant
-    in_place: bool
-
-    @property
-    def side(self) -> SideName:
-        """Whose way it is."""
-        assert self.rolling.side is not None
-        return self.rolling.side
-
-
-STRATEGIES = (
-    Strategy(plan.VM_IN_PLACE, plan.VM_IN_PLACE_AT_ONCE, in_place=True),
-    Strategy(plan.VM_REBUILD, plan.VM_REBUILD_AT_ONCE, in_place=False),
-    Strategy(plan.CONTAINER_IN_PLACE, plan.CONTAINER_IN_PLACE_AT_ONCE, in_place=True),
-    Strategy(plan.CONTAINER_REBUILD, plan.CONTAINER_REBUILD_AT_ONCE, in_place=False),
-)
 
 
 class LabExercise:
@@ -67,6 +39,12 @@ class LabExercise:
     repeat = 3
     vms = 2
     replicas = 2
+    example: ClassVar[Mapping[str, Any]] = {
+        "lab": "dev",
+        "update": Update("nginx", "1.22.1-9+deb12u9", "1.22.1-9+deb12u11", {}, "security", "", {}),
+        "side": "vm",
+        "strategy": "VMs, patched in place",
+    }
     figures = plan.FIGURES
     variants = plan.VARIANTS
 
@@ -74,12 +52,10 @@ class LabExercise:
         self._lab = lab
         self._log = log
         self._update: Update
-        self._old: dict[str, str]
 
     def prepare(self) -> str:
         """Find the update, and serve it from the lab's own repository."""
         self._update = self._lab.update()
-        self._old = dict(self._update.before)
         self._log.values |= {"update": self._update, "lab": self._lab.name}
         with self._log.step("serve"):
             self._lab.declare(replace(self._lab.declared, updates=True))
@@ -88,15 +64,19 @@ class LabExercise:
     def repetition(self, number: int) -> None:
         """All four strategies, and once the kernel."""
         for strategy in STRATEGIES:
+            way = Way(self._lab, strategy, self._update)
             with self._log.doing(strategy.rolling):
-                self._fresh(strategy.side)
-                self._patch(strategy)
-                self._look_for_drift(strategy.side)
-                self._roll_back(strategy)
-            with self._log.doing(strategy.naive):
-                self._patch_at_once(strategy)
+                self._fresh(way.fleet)
+                self._patch(strategy, way)
+                self._look_for_drift(way.fleet)
+                self._roll_back(strategy, way)
+            with self._log.doing(strategy.naive), self._timed(way.fleet) as client:
+                start = time.monotonic()
+                with self._log.step("at-once", strategy=strategy.naive.title) as changes:
+                    way.bring_in_at_once()
+                    changes += self._await_served(client, way.fleet, self._update.new, start)
             with self._log.doing(strategy.rolling):
-                self._try_survival(strategy)
+                self._try_survival(way)
         if number == 0:
             try_kernel(self._lab, self._log)
 
@@ -104,273 +84,158 @@ class LabExercise:
         """See `Exercise.conclude`."""
         return plan.conclude(result)
 
-    # The same for all strategies
-
-    def _fresh(self, side: SideName) -> None:
-        with self._log.step("fresh", side=side) as changes:
+    def _fresh(self, fleet: Fleet) -> None:
+        with self._log.step("fresh", side=fleet.side) as changes:
             declared = self._lab.declared
             base = Declaration(self.vms, self.replicas, updates=True)
-            fresh_vms = declared.fresh_vms + (side is SideName.VM)
-            fresh_containers = declared.fresh_containers + (side is SideName.CONTAINER)
+            fresh_vms = declared.fresh_vms + (fleet.side is SideName.VM)
+            fresh_containers = declared.fresh_containers + (fleet.side is SideName.CONTAINER)
             self._lab.declare(replace(base, fresh_vms=fresh_vms, fresh_containers=fresh_containers))
-            for index in range(self._lab.declared.count(side)):
-                admin = self._admin(side, index)
+            for index in fleet.indexes:
+                admin = fleet.admin(index)
                 _inside.mark_fresh(admin)
                 found = _inside.package_version(admin, self._update.package)
-                if found != self._old[self._update.package]:
+                if found != self._update.installed:
                     raise ExerciseError(
-                        f"a fresh {side}/{index} has {self._update.package} {found}",
+                        f"a fresh {fleet.name(index)} has {self._update.package} {found}",
                         hint="`invoke image.prune` and `invoke lab.up` make the images anew",
                     )
-                changes.append(f"{side}/{index} is new, with {self._update.package} {found}")
+                changes.append(f"{fleet.name(index)} is new, with {self._update.package} {found}")
 
-    def _patch(self, strategy: Strategy) -> None:
+    def _patch(self, strategy: Strategy, way: Way) -> None:
         """The timed change, one instance after the other."""
-        side, log = strategy.side, self._log
-        before = self._written(side)
-        built = 0
+        log, fleet = self._log, way.fleet
+        owned_before, built = fleet.written_bytes(), 0
         if not strategy.in_place:
-            with log.step("build", side=side) as changes:
+            with log.step("build", side=fleet.side) as changes:
                 start = time.monotonic()
-                built = self._lab.build_updated(side)
+                built = self._lab.build_updated(fleet.side)
                 log.sample(plan.BUILD, time.monotonic() - start)
-                changes.append("a new image, with another version: " + self._update.new)
-        downloaded: list[int] = []
-        with log.client(side, self._lab.port(side), self._lab.workload.health_path) as client:
-            client.await_good(STEADY)
+                changes.append(f"a new image with {self._update.package} {self._update.new}")
+        with self._timed(fleet) as client:
             start = time.monotonic()
             with log.step(strategy.rolling.key) as changes:
-                self._bring_in(strategy, client, downloaded)
-                changes += self._await_served(client, side, self._update.new, start, sample=True)
-            client.await_good(STEADY)
-        self._sample_client(client)
-        self._check_processes(side)
-        if strategy.in_place:
-            written = self._written(side) - before
-        else:
-            written = self._lab.transfer_bytes(side) + self._written(side)
-            downloaded = [self._lab.update_bytes()]
-        log.sample(plan.DOWNLOADED, sum(downloaded))
+                fetched = way.bring_in(client)
+                changes += self._await_served(client, fleet, self._update.new, start)
+        taken = 0 if strategy.in_place else self._lab.transfer_bytes(fleet.side)
+        owned = fleet.written_bytes() - (owned_before if strategy.in_place else 0)
+        log.sample(plan.DOWNLOADED, fetched)
         log.sample(plan.BUILT, built)
-        log.sample(plan.WRITTEN, max(0, written))
+        log.sample(plan.WRITTEN, taken + max(0, owned))
 
-    def _patch_at_once(self, strategy: Strategy) -> None:
-        """The naive way, from the rolled back state; what survival is then tried on."""
-        side, log = strategy.side, self._log
-        with log.client(side, self._lab.port(side), self._lab.workload.health_path) as client:
-            client.await_good(STEADY)
-            start = time.monotonic()
-            with log.step("at-once", strategy=strategy.naive.title) as changes:
-                if strategy.in_place:
-                    self._for_all(side, lambda index: self._install(side, index, self._update.packages))
-                elif side is SideName.VM:
-                    everything = frozenset(range(self._lab.declared.vms))
-                    self._lab.declare(replace(self._lab.declared, updated_vms=everything))
-                else:
-                    self._lab.declare(replace(self._lab.declared, updated_containers=True, at_once=True))
-                changes += self._await_served(client, side, self._update.new, start, sample=True)
-            client.await_good(STEADY)
-        self._sample_client(client)
-        self._check_processes(side)
-
-    def _bring_in(self, strategy: Strategy, client: Client, downloaded: list[int]) -> None:
-        side = strategy.side
-        if strategy.in_place:
-            for index in range(self._lab.declared.count(side)):
-                admin = self._admin(side, index)
-                self._lab.use_updates(admin)
-                downloaded.append(_inside.download_bytes(admin, list(self._update.packages)))
-                self._install(side, index, self._update.packages)
-        elif side is SideName.VM:
-            for index in range(self._lab.declared.vms):
-                self._replace_vm(client, index, self._lab.declared.updated_vms | {index})
-        else:
-            self._lab.declare(replace(self._lab.declared, updated_containers=True))
-
-    def _roll_back(self, strategy: Strategy) -> None:
-        side, log, old = strategy.side, self._log, self._old[self._update.package]
-        with Client(self._lab.port(side), self._lab.workload.health_path) as client:
+    def _roll_back(self, strategy: Strategy, way: Way) -> None:
+        log, lab = self._log, self._lab
+        with Client(lab.port(way.fleet.side), lab.workload.health_path) as client:
             client.await_good(STEADY)
             start = time.monotonic()
             with log.step("roll-back", strategy=strategy.rolling.title) as changes:
-                if strategy.in_place:
-                    for index in range(self._lab.declared.count(side)):
-                        self._install(side, index, self._old, downgrade=True)
-                elif side is SideName.VM:
-                    for index in range(self._lab.declared.vms):
-                        self._replace_vm(client, index, self._lab.declared.updated_vms - {index})
-                else:
-                    self._lab.declare(replace(self._lab.declared, updated_containers=False))
-                changes += self._await_served(client, side, old, start, sample=False)
+                way.take_out(client)
+                changes += self._await_served(client, way.fleet, self._update.installed, start, sampled=False)
             log.sample(plan.ROLLBACK, time.monotonic() - start)
             client.await_good(STEADY)
         log.sample(plan.ROLLBACK_FAILED, client.failed)
-        changed = {path for index in self._indexes(side)
-                   for path in _inside.changed_files(self._admin(side, index))} if strategy.in_place else set()  # fmt: skip
-        log.finding(
-            "rolled back: is it again what its image holds?",
-            f"no: {len(changed)} files differ from a fresh instance"
-            if changed
-            else "yes: it was replaced by the image before",
-            "no" if changed else "yes",
-        )
+        changed: set[str] = set()
+        if strategy.in_place:
+            changed.update(*(_inside.changed_files(way.fleet.admin(i)) for i in way.fleet.indexes))
+        answer = f"{len(changed)} files differ" if changed else "yes: the image before is what runs"
+        log.finding("rolled back: is it again what its image holds?", answer, "no" if changed else "yes")
 
-    # Looking
-
-    def _look_for_drift(self, side: SideName) -> None:
+    def _look_for_drift(self, fleet: Fleet) -> None:
         log, lab = self._log, self._lab
         with log.step("drift") as changes:
-            updated = lab.declared.updated_containers or bool(lab.declared.updated_vms)
-            declared = lab.manifest(side, updated=updated)
-            drifted = 0
-            for index in self._indexes(side):
-                admin = self._admin(side, index)
-                installed = _inside.manifest(admin)
-                differing = {name for name in declared.keys() | installed.keys()
-                             if declared.get(name) != installed.get(name)}  # fmt: skip
-                changed = _inside.changed_files(admin)
-                name = f"{side}/{index}"
+            declared = lab.manifest(
+                fleet.side, updated=lab.declared.updated_containers or bool(lab.declared.updated_vms)
+            )
+            drifted = False
+            for index in fleet.indexes:
+                installed = _inside.manifest(fleet.admin(index))
+                names = declared.keys() | installed.keys()
+                differing = {name for name in names if declared.get(name) != installed.get(name)}
+                files = _inside.changed_files(fleet.admin(index)) if differing else []
+                name = fleet.name(index)
                 log.sample(plan.DRIFTED_PACKAGES, len(differing), instance=name)
-                log.sample(plan.CHANGED_FILES, len(changed), instance=name)
-                drifted += bool(differing)
-                changes.append(f"{name}: {len(differing)} packages and {len(changed)} files are not declared")
+                log.sample(plan.CHANGED_FILES, len(files), instance=name)
+                drifted = drifted or bool(differing)
+                changes.append(f"{name}: {len(differing)} packages and {len(files)} files are not declared")
             seen = lab.drift()
             changes += [f"Pulumi's refresh: {line}" for line in seen] or ["Pulumi's refresh sees nothing"]
+            question = "does Pulumi's refresh see what was changed?"
             if drifted:
-                log.finding(
-                    "does Pulumi's refresh see what was changed?",
-                    "; ".join(seen) or "no: what is inside an instance is not declared",
-                    "yes" if seen else "no",
-                )
+                answer = "; ".join(seen) or "no: what is inside an instance is not declared"
+                log.finding(question, answer, "yes" if seen else "no")
             else:
-                log.finding("does Pulumi's refresh see what was changed?",
-                            "there is nothing undeclared to see", "fact")  # fmt: skip
+                log.finding(question, "there is nothing undeclared to see", "fact")
 
-    def _try_survival(self, strategy: Strategy) -> None:
-        """Restart the first instance, kill the last, then scale out by one: which version does each serve?"""
-        side, lab, log = strategy.side, self._lab, self._log
-        last = lab.declared.count(side) - 1
-        before = {index: self._identity(side, index) for index in (0, last)}
+    def _try_survival(self, way: Way) -> None:
+        """Kill the last instance, restart the first, then scale out by one: what does each serve?"""
+        lab, log, fleet = self._lab, self._log, way.fleet
+        last = fleet.indexes[-1]
+        before = {index: fleet.identity(index) for index in (0, last)}
         with (
-            Client(lab.port(side), lab.workload.health_path) as client,
-            log.step("survive", side=side) as changes,
+            Client(lab.port(fleet.side), lab.workload.health_path) as client,
+            log.step("survive", side=fleet.side) as changes,
         ):
-            client.await_good(1)
-            lab.sides[side].kill(last)
-            revived = self._await_new(side, last, before[last], SUPERVISOR_S)
-            lab.sides[side].restart(0)
-            if not self._await_new(side, 0, before[0], BACK_TIMEOUT_S):
+            lab.sides[fleet.side].kill(last)
+            if fleet.await_new(last, before[last], SUPERVISOR_S):
+                answer = "yes: the orchestrator starts another in its place"
+                log.finding("killed: does anybody bring it back?", answer, "yes")
+            else:
+                answer = f"nobody within {SUPERVISOR_S:g} s; the next `lab.up` does"
+                log.finding("killed: does anybody bring it back?", answer, "no")
+            lab.sides[fleet.side].restart(0)
+            if not fleet.await_new(0, before[0], BACK_TIMEOUT_S):
                 raise ExerciseError(
-                    f"{side}/0 did not come back from a restart", hint="see `invoke lab.logs`"
+                    f"{fleet.name(0)} did not come back from a restart", hint="see `invoke lab.logs`"
                 )
-            since = time.monotonic()
-            changes.append(self._tell_version("restarted", client.await_answer(f"{side}/0", since=since,
-                                              timeout_s=BACK_TIMEOUT_S).version))  # fmt: skip
-            log.finding("killed: does anybody bring it back?", *self._revival(side, revived))
-            grown = (
-                replace(lab.declared, vms=lab.declared.vms + 1)
-                if side is SideName.VM
-                else replace(lab.declared, replicas=lab.declared.replicas + 1)
-            )
-            if side is SideName.VM and not strategy.in_place:
-                grown = replace(grown, updated_vms=frozenset(range(grown.vms)))
-            lab.declare(grown, refresh=True)
-            since = time.monotonic()
-            for what, index in (("killed", last), ("scaled out by one", last + 1)):
-                answer = client.await_answer(f"{side}/{index}", since=since, timeout_s=BACK_TIMEOUT_S)
-                changes.append(self._tell_version(what, answer.version))
-        log.sample(plan.DIFFERING, self._differing(side))
+            changes.append(self._tell_version(client, "restarted", fleet.name(0)))
+            way.grow()
+            changes.append(self._tell_version(client, "killed", fleet.name(last)))
+            changes.append(self._tell_version(client, "scaled out by one", fleet.name(last + 1)))
+        installed = [tuple(sorted(_inside.manifest(fleet.admin(i)).items())) for i in fleet.indexes]
+        log.sample(plan.DIFFERING, len(installed) - max(installed.count(each) for each in installed))
 
-    def _tell_version(self, what: str, version: str) -> str:
+    def _tell_version(self, client: Client, what: str, name: str) -> str:
+        version = client.await_answer(name, since=time.monotonic(), timeout_s=BACK_TIMEOUT_S).version
         good = version == self._update.new
-        self._log.finding(f"{what}: which version serves?",
-                          f"{version}, " + ("the update" if good else "the one before the update"),
-                          "yes" if good else "no")  # fmt: skip
-        return f"{what}: serves {version}"
+        told = "the update" if good else "the one before the update"
+        self._log.finding(f"{what}: which version serves?", f"{version}, {told}", "yes" if good else "no")
+        return f"{what}: {name} serves {version}"
 
-    @staticmethod
-    def _revival(side: SideName, revived: bool) -> tuple[str, Verdict]:
-        if revived:
-            return "yes: the orchestrator starts another in its place", "yes"
-        return f"nobody within {SUPERVISOR_S:g} s; the next `lab.up` does", "no"
+    # Timing
 
-    def _differing(self, side: SideName) -> int:
-        """Instances whose packages are not those of the largest group of equal ones."""
-        packages = [
-            tuple(sorted(_inside.manifest(self._admin(side, index)).items())) for index in self._indexes(side)
-        ]
-        return len(packages) - max(packages.count(each) for each in packages)
+    @contextmanager
+    def _timed(self, fleet: Fleet) -> Iterator[Client]:
+        """A client with a second of calm before and after; what it saw becomes samples."""
+        log = self._log
+        with log.client(fleet.side, self._lab.port(fleet.side), self._lab.workload.health_path) as client:
+            client.await_good(STEADY)
+            yield client
+            client.await_good(STEADY)
+        timeline = log.timelines[-1]
+        log.sample(plan.FAILED, timeline.failed())
+        log.sample(plan.GAP, timeline.longest_gap_s())
+        answered = [request.ended - request.sent for request in client.requests if request.status]
+        hundredths = quantiles(answered, n=100, method="inclusive")
+        log.sample(plan.P50, 1000 * hundredths[49])
+        log.sample(plan.P99, 1000 * hundredths[98])
+        self._check_processes(fleet)
 
     def _await_served(
-        self, client: Client, side: SideName, version: str, start: float, *, sample: bool
+        self, client: Client, fleet: Fleet, version: str, start: float, *, sampled: bool = True
     ) -> list[str]:
-        names = {Instance(side, index, "").name for index in self._indexes(side)}
-        firsts = client.await_version(version, names, since=start, timeout_s=PATCH_TIMEOUT_S)
+        firsts = client.await_version(version, set(fleet.names), since=start, timeout_s=PATCH_TIMEOUT_S)
         times = sorted((at - start, name) for name, at in firsts.items())
-        if sample:
+        if sampled:
             self._log.sample(plan.FIRST, times[0][0])
             self._log.sample(plan.LAST, times[-1][0])
         return [f"{name} serves {version} after {took_s:.1f} s" for took_s, name in times]
 
-    def _sample_client(self, client: Client) -> None:
-        timeline = self._log.timelines[-1]
-        self._log.sample(plan.FAILED, timeline.failed())
-        self._log.sample(plan.GAP, timeline.longest_gap_s())
-        good = sorted(r.ended - r.sent for r in client.requests if r.status)
-        for figure, share in ((plan.P50, 0.50), (plan.P99, 0.99)):
-            self._log.sample(figure, 1000 * good[min(len(good) - 1, int(share * len(good)))])
-
-    def _check_processes(self, side: SideName) -> None:
+    def _check_processes(self, fleet: Fleet) -> None:
         """The sanity check: what serves must be processes of the new files, not just new files."""
-        for index in self._indexes(side):
-            runner = self._admin(side, index) if side is SideName.VM else self._lab.sides[side].runner(index)
-            stale = _inside.stale_servers(runner, self._lab.workload)
+        for index in fleet.indexes:
+            stale = _inside.stale_servers(fleet.tracer(index), self._lab.workload)
             if stale:
                 raise ExerciseError(
-                    f"{side}/{index} was patched, and its processes {stale} still run the old files",
-                    hint="the figures of this strategy would be of a patch that did not take: see its log",
+                    f"{fleet.name(index)} was patched, and its processes {stale} still run the old files",
+                    hint="the figures would be of a patch that did not take: `invoke lab.logs` may say why",
                 )
-
-    # Doing
-
-    def _install(
-        self, side: SideName, index: int, packages: Mapping[str, str], *, downgrade: bool = False
-    ) -> None:
-        admin = self._admin(side, index)
-        _inside.install(admin, packages, downgrade=downgrade)
-        usual = self._lab.sides[side].runner(index)
-        _inside.activate(side, self._lab.workload, admin=admin, usual=usual)
-
-    def _replace_vm(self, client: Client, index: int, updated: frozenset[int]) -> None:
-        """Take a VM out of the front door's hands, then replace it."""
-        self._admin(SideName.VM, index).run(["systemctl", "stop", self._lab.workload.unit])
-        client.await_without(f"vm/{index}", STEADY)
-        self._lab.declare(replace(self._lab.declared, updated_vms=updated))
-
-    def _for_all(self, side: SideName, do: Callable[[int], None]) -> None:
-        with ThreadPoolExecutor() as pool:
-            for done in [pool.submit(do, index) for index in self._indexes(side)]:
-                done.result()
-
-    def _indexes(self, side: SideName) -> range:
-        return range(self._lab.declared.count(side))
-
-    def _admin(self, side: SideName, index: int) -> Runner:
-        return self._lab.sides[side].runner(index, admin=True)
-
-    def _written(self, side: SideName) -> int:
-        return sum(self._lab.sides[side].written_bytes(index) for index in self._indexes(side))
-
-    def _identity(self, side: SideName, index: int) -> str:
-        return _inside.identity(self._lab.sides[side].runner(index))
-
-    def _await_new(self, side: SideName, index: int, before: str, timeout_s: float) -> bool:
-        """Whether an instance has started anew in time."""
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            try:
-                if self._identity(side, index) != before:
-                    return True
-            except LabError:
-                time.sleep(0.2)  # it is not there, or not yet: ask again
-        return False

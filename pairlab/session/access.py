@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable
 
 from pairlab import side as sides
-from pairlab.errors import UsageError
+from pairlab.errors import ImageError, UsageError
 from pairlab.model import SideName, parse_instance_name
 from pairlab.session.spec import load_stack, tiers_of
 from pairlab.session.status import LabStatus, read_status
@@ -17,7 +17,15 @@ def status(bench: Workbench, lab: str) -> LabStatus:
     """Both sides of a lab as they are, and how that differs from what is declared."""
     spec = known_spec(lab)
     tiers = tiers_of(load_stack(spec.settings.stack), lab, spec.settings, spec.keys)
-    return read_status(spec, tiers, {name: bench.side(lab, name) for name in SideName})
+    both = {name: bench.side(lab, name) for name in SideName}
+    return read_status(spec, tiers, both, lambda image, package: _built_version(bench, image, package))
+
+
+def _built_version(bench: Workbench, image: str, package: str) -> str:
+    try:
+        return bench.images.manifest(image).get(package, "")
+    except ImageError:
+        return ""  # its record was pruned, or it is a guest that was not built here
 
 
 def shell(bench: Workbench, lab: str, instance: str) -> int:

@@ -149,8 +149,11 @@ def _run_one(
     display: Display | None,
 ) -> Path:
     live = LiveLab(bench, lab)
-    log = Log(lambda values: sections(name, values), audience, bench.progress, lambda: None)
-    subject = exercise.load(name)(live, log)
+    kind = exercise.load(name)
+    log = Log(
+        lambda values: sections(name, {**kind.example, **values}), audience, bench.progress, lambda: None
+    )
+    subject = kind(live, log)
     repetitions = repeat or subject.repeat
     run = _Run(name, subject, live, log, repetitions, look_around(bench, live.base), out)
     log.saved = run.save

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -57,11 +57,24 @@ class LabStatus:
         return plain
 
 
-def read_status(spec: LabSpec, tiers: list[Tier], lab_sides: Mapping[SideName, sides.Side]) -> LabStatus:
-    """Ask both sides and both front doors, all at once."""
+def read_status(
+    spec: LabSpec,
+    tiers: list[Tier],
+    lab_sides: Mapping[SideName, sides.Side],
+    built_version: Callable[[str, str], str],
+) -> LabStatus:
+    """Ask both sides and both front doors, all at once.
+
+    Args:
+        spec: What is declared.
+        tiers: What runs.
+        lab_sides: Both sides.
+        built_version: Image version and package -> the package's version in it; empty if unknown.
+    """
+    front = next(tier for tier in tiers if tier.front)
     with ThreadPoolExecutor() as pool:
         asked = {name: pool.submit(side.instances) for name, side in lab_sides.items()}
-        doors = [pool.submit(_door, spec, name) for name in SideName]
+        doors = [pool.submit(_ask_door, spec, front, name) for name in SideName]
         found: list[Instance] = []
         drift: list[str] = []
         problems: list[str] = []
@@ -73,7 +86,12 @@ def read_status(spec: LabSpec, tiers: list[Tier], lab_sides: Mapping[SideName, s
                 continue
             found += instances
             drift += _drift(spec, tiers, name, instances)
-        door_statuses = [door.result() for door in doors]
+        answers = [door.result() for door in doors]
+    door_statuses = [status for status, _ in answers]
+    for name, (_, served) in zip(SideName, answers, strict=True):
+        images = spec.images[front.workload.name]
+        image = images.vm.version if name is SideName.VM else images.container.version
+        drift += _patched(served, front.workload.packages[0], image, built_version)
     drift += [
         f"the {door.side} side's front door answers {door.answer}"
         for door in door_statuses
@@ -82,13 +100,30 @@ def read_status(spec: LabSpec, tiers: list[Tier], lab_sides: Mapping[SideName, s
     return LabStatus(spec.name, spec.accelerator, found, door_statuses, drift, problems)
 
 
-def _door(spec: LabSpec, side: SideName) -> DoorStatus:
+def _ask_door(spec: LabSpec, front: Tier, side: SideName) -> tuple[DoorStatus, list[sides.Answer]]:
+    """The door's status, and answers of as good as all its instances: it takes them in turn."""
     port = spec.port(side)
     url = f"http://127.0.0.1:{port}"
+    path = front.workload.health_path
     try:
-        return DoorStatus(side, url, str(sides.probe(port).status))
+        answers = [sides.probe(port, path) for _ in range(max(1, 2 * front.count(side)))]
     except LabError as error:
-        return DoorStatus(side, url, f"nothing: {error.message}")
+        return DoorStatus(side, url, f"nothing: {error.message}"), []
+    return DoorStatus(side, url, str(answers[-1].status)), answers
+
+
+def _patched(
+    answers: list[sides.Answer], package: str, image: str, built_version: Callable[[str, str], str]
+) -> list[str]:
+    """What instances serve that is not what their image was built with: somebody changed it in place."""
+    told = {}
+    for answer in answers:
+        built = built_version(answer.image, package) if answer.image == image else ""
+        if built and answer.version and answer.version != built:
+            told[answer.instance] = (
+                f"{answer.instance} serves {package} {answer.version}, its image holds {built}"
+            )
+    return [told[name] for name in sorted(told)]
 
 
 def _drift(spec: LabSpec, tiers: list[Tier], side: SideName, instances: list[Instance]) -> list[str]:

@@ -25,12 +25,14 @@ class Answer:
         side: What the header `X-Pairlab-Side` says; empty where the proxy itself answered.
         instance: Name of the instance, such as `vm/0`, from `X-Pairlab-Instance`.
         image: Version of its image, from `X-Pairlab-Image`.
+        version: Version of the workload's package that serves, from `X-Pairlab-Version`.
     """
 
     status: int
     side: str
     instance: str
     image: str
+    version: str
 
 
 def probe(port: int, path: str = "/healthz", *, timeout_s: float = PROBE_TIMEOUT_S) -> Answer:
@@ -61,7 +63,7 @@ def probe(port: int, path: str = "/healthz", *, timeout_s: float = PROBE_TIMEOUT
     def header(name: str) -> str:
         return response.headers.get(f"X-Pairlab-{name}", "")
 
-    return Answer(response.status, header("Side"), header("Instance"), header("Image"))
+    return Answer(response.status, header("Side"), header("Instance"), header("Image"), header("Version"))
 
 
 def await_all(

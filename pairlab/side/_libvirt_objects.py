@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from pairlab.errors import HostError, SideError
 from pairlab.model import METADATA_NAMESPACE, PROJECT
 from pairlab.side import SideContext
 
+POLL_S = 0.1
 NETWORK_DEVICES = Path("/sys/class/net")
 VOLUME = re.compile(r"[a-z][a-z0-9-]*-[0-9a-f]{12}(-seed)?\.(qcow2|img)")
 """Names that a stack gives to volumes end with a digest; other files in the pool are not the lab's."""
@@ -106,6 +108,24 @@ class LibvirtObjects:
         """End a domain at once."""
         with self.mapped() as libvirt:
             self.connection(libvirt).lookupByName(domain).destroy()
+
+    def start_again(self, domain: str, *, timeout_s: float) -> None:
+        """Start a domain as soon as it has shut down.
+
+        Raises:
+            SideError: It did not shut down in time.
+        """
+        deadline = time.monotonic() + timeout_s
+        with self.mapped() as libvirt:
+            found = self.connection(libvirt).lookupByName(domain)
+            while found.isActive():
+                if time.monotonic() > deadline:
+                    raise SideError(
+                        f"{domain} did not shut down within {timeout_s:g} s",
+                        hint="`invoke lab.console` shows what holds it up",
+                    )
+                time.sleep(POLL_S)
+            found.create()
 
     def overlay_bytes(self, domain: str) -> int:
         """Bytes that a domain's first disk occupies."""

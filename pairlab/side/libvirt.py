@@ -17,6 +17,7 @@ from pairlab.side._console import ConsoleWatcher
 from pairlab.side._libvirt_objects import LibvirtObjects
 
 GUEST_USER = "lab"
+SHUTDOWN_TIMEOUT_S = 60.0
 PID_FILES = Path("/run/libvirt/qemu")
 """Where libvirt's system daemon keeps `<domain>.pid`, readable by all."""
 STATES = ("no state", "running", "idle", "paused", "in shutdown", "shut off", "crashed", "suspended")
@@ -67,9 +68,15 @@ class LabSide:
         )
 
     def restart(self, index: int, *, tier: str = "") -> None:
-        """See `Side.restart`: the guest's own init restarts it."""
+        """See `Side.restart`: the guest shuts down in good order, then libvirt starts it again.
+
+        Not a reboot inside the same QEMU: emulation translates code, and a kernel that is unpacked over what
+        was translated before takes anything from seconds to minutes.
+        """
+        domain = self._running(index, tier).handle
         # The connection may be cut before the command has ended.
-        self.runner(index, tier=tier, admin=True).run(["systemctl", "reboot"], check=False)
+        self.runner(index, tier=tier, admin=True).run(["systemctl", "poweroff"], check=False)
+        self._objects.start_again(domain, timeout_s=SHUTDOWN_TIMEOUT_S)
 
     def kill(self, index: int, *, tier: str = "") -> None:
         """See `Side.kill`."""

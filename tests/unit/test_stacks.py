@@ -203,8 +203,34 @@ def test_a_new_image_replaces_disks_and_vms_of_its_workload_only() -> None:
     images = spec.images["web"]
     newer = replace(images, vm=replace(images.vm, version="0123456789ab"))
     after = changed(declare_spec("pair", spec), declare_spec("pair", replace(spec, images={"web": newer})))
-    assert {"dev-vm-web-base", "dev-vm-vm-0-disk", "dev-vm-vm-0", "dev-vm-vm-1"} <= after
+    assert {"dev-vm-web-base-0123456789ab", "dev-vm-vm-0-disk", "dev-vm-vm-0", "dev-vm-vm-1"} <= after
     assert not [name for name in after if name.startswith(("dev-container", "dev-vm-network", "dev-vm-door"))]
+
+
+def test_one_vm_of_another_image_leaves_the_others_alone() -> None:
+    spec = placeholder_spec("dev", Settings(), load_stack("pair").tiers)
+    newer = replace(spec.images["web"].vm, version="0123456789ab")
+    rolled = replace(spec, vm_images={"vm-1": newer})
+    after = changed(declare_spec("pair", spec), declare_spec("pair", rolled))
+    made = {f"dev-vm-web-{kind}-0123456789ab" for kind in ("base", "kernel", "initrd")}
+    assert after == made | {"dev-vm-vm-1", "dev-vm-vm-1-disk", "dev-vm-vm-1-seed"}
+
+
+@pytest.mark.parametrize(
+    ("side", "renewed"),
+    [
+        (SideName.VM, {f"dev-vm-vm-{index}{part}" for index in (0, 1) for part in ("", "-disk", "-seed")}),
+        (SideName.CONTAINER, {"dev-container-web"}),
+    ],
+)
+def test_another_generation_renews_every_instance_of_its_side(side: SideName, renewed: set[str]) -> None:
+    spec = placeholder_spec("dev", Settings(), load_stack("pair").tiers)
+    again = replace(spec, generations={side: 1})
+    assert changed(declare_spec("pair", spec), declare_spec("pair", again)) == renewed
+
+
+def test_a_rollout_at_once_is_the_services_own() -> None:
+    assert changed(declare("pair"), declare("pair", rollout="at-once")) == {"dev-container-web"}
 
 
 def test_vms_name_their_disks_by_path_so_that_a_new_disk_is_a_new_vm(stack: str) -> None:

@@ -41,7 +41,13 @@ def test_the_first_package_is_the_update_if_security_has_a_newer_one(
     told: list[str] = []
     update = find(updates, told)
     assert update == Update(
-        "nginx", "9", "11", {"nginx": "11", "nginx-common": "11"}, "security", update.reason
+        "nginx",
+        "9",
+        "11",
+        {"nginx": "11", "nginx-common": "11"},
+        "security",
+        update.reason,
+        {"nginx": "9", "nginx-common": "9"},
     )
     assert "security pocket" in update.reason
     assert "nginx 9 -> 11" in told[-1]
@@ -106,7 +112,9 @@ def test_where_both_pockets_are_equal_the_latest_update_of_what_it_needs_is_take
 
 def test_where_nothing_differs_the_package_is_built_anew(updates: Updates, runner: MirrorRunner) -> None:
     update = find(updates)
-    assert update == Update("nginx", "9", "9+pairlab1", {"nginx": "9+pairlab1"}, "rebuilt", update.reason)
+    assert update == Update(
+        "nginx", "9", "9+pairlab1", {"nginx": "9+pairlab1"}, "rebuilt", update.reason, {"nginx": "9"}
+    )
     assert "built anew" in update.reason
     repository = updates.repository([update], progress=print)
     assert repository.packages == {"nginx": "9+pairlab1"}
@@ -142,8 +150,8 @@ def test_no_kernel_update_says_why(updates: Updates, manifest: dict[str, str], w
 
 # Repositories
 
-ONE = Update("nginx", "9", "1:11", {"nginx": "1:11", "nginx-common": "11"}, "security", "")
-TWO = Update("kernel", "1", "2", {"kernel": "2"}, "security", "")
+ONE = Update("nginx", "9", "1:11", {"nginx": "1:11", "nginx-common": "11"}, "security", "", {"nginx": "9"})
+TWO = Update("kernel", "1", "2", {"kernel": "2"}, "security", "", {"kernel": "1"})
 
 
 def test_a_repository_holds_exactly_its_updates_and_is_signed_by_a_key_that_is_forgotten(

@@ -35,6 +35,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("X-Pairlab-Side", instance.split("/")[0])
             self.send_header("X-Pairlab-Instance", instance)
             self.send_header("X-Pairlab-Image", "0123456789ab")
+            self.send_header("X-Pairlab-Version", "1.22.1")
         self.send_header("Content-Length", "2")
         self.end_headers()
         self.wfile.write(b"ok")
@@ -55,12 +56,12 @@ def door() -> Iterator[Door]:
 
 def test_a_probe_tells_who_answered(door: Door) -> None:
     door.turns = iter([(200, "vm/1")])
-    assert probe(door.server_port) == Answer(200, "vm", "vm/1", "0123456789ab")
+    assert probe(door.server_port) == Answer(200, "vm", "vm/1", "0123456789ab", "1.22.1")
 
 
 def test_a_proxy_without_instances_is_an_answer_too(door: Door) -> None:
     door.turns = iter([(503, "")])
-    assert probe(door.server_port, "/") == Answer(503, "", "", "")
+    assert probe(door.server_port, "/") == Answer(503, "", "", "", "")
 
 
 def test_nobody_there_is_an_error_with_its_cause() -> None:

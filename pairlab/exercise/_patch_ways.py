@@ -1,0 +1,125 @@
+"""The ways in which the patch exercise brings an update in, and takes it out again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from pairlab.exercise import _inside
+from pairlab.exercise import _patch_figures as plan
+from pairlab.exercise._client import Client
+from pairlab.exercise._fleet import Fleet
+from pairlab.model import SideName, Update
+from pairlab.results import Variant
+
+if TYPE_CHECKING:
+    from pairlab.exercise import Lab
+
+STEADY = 20
+"""Good answers before and after a change: a second of calm at the client's rate."""
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """One way to bring an update in.
+
+    Attributes:
+        rolling: One instance after the other.
+        naive: All at once.
+        in_place: Installed in the running instances; otherwise they are replaced by a rebuilt image's.
+    """
+
+    rolling: Variant
+    naive: Variant
+    in_place: bool
+
+    @property
+    def side(self) -> SideName:
+        """Whose way it is."""
+        assert self.rolling.side is not None
+        return self.rolling.side
+
+
+STRATEGIES = (
+    Strategy(plan.VM_IN_PLACE, plan.VM_IN_PLACE_AT_ONCE, in_place=True),
+    Strategy(plan.VM_REBUILD, plan.VM_REBUILD_AT_ONCE, in_place=False),
+    Strategy(plan.CONTAINER_IN_PLACE, plan.CONTAINER_IN_PLACE_AT_ONCE, in_place=True),
+    Strategy(plan.CONTAINER_REBUILD, plan.CONTAINER_REBUILD_AT_ONCE, in_place=False),
+)
+
+
+class Way:
+    """Carries one strategy out on a lab.
+
+    Args:
+        lab: The lab.
+        strategy: How.
+        update: What.
+    """
+
+    def __init__(self, lab: Lab, strategy: Strategy, update: Update) -> None:
+        self._lab = lab
+        self._strategy = strategy
+        self._update = update
+        self.fleet = Fleet(lab, strategy.side)
+
+    def bring_in(self, client: Client) -> int:
+        """One instance after the other; returns the bytes of package files that were fetched."""
+        if not self._strategy.in_place:
+            self._roll(client, updated=True)
+            return self._lab.update_bytes()
+        fetched = 0
+        for index in self.fleet.indexes:
+            admin = self.fleet.admin(index)
+            self._lab.use_updates(admin)
+            fetched += _inside.download_bytes(admin, list(self._update.packages))
+            self._install(index)
+        return fetched
+
+    def bring_in_at_once(self) -> None:
+        """All instances at the same time; in place they know the repository already."""
+        declared = self._lab.declared
+        if self._strategy.in_place:
+            self.fleet.at_once(self._install)
+        elif self.fleet.side is SideName.VM:
+            self._lab.declare(replace(declared, updated_vms=frozenset(self.fleet.indexes)))
+        else:
+            self._lab.declare(replace(declared, updated_containers=True, at_once=True))
+
+    def take_out(self, client: Client) -> None:
+        """Back to the version before, one instance after the other."""
+        if self._strategy.in_place:
+            for index in self.fleet.indexes:
+                self._install(index, back=True)
+        else:
+            self._roll(client, updated=False)
+
+    def grow(self) -> None:
+        """One instance more, declared as the others are; what was killed comes back with it."""
+        declared = self._lab.declared
+        if self.fleet.side is SideName.CONTAINER:
+            grown = replace(declared, replicas=declared.replicas + 1)
+        else:
+            grown = replace(declared, vms=declared.vms + 1)
+            if not self._strategy.in_place:
+                grown = replace(grown, updated_vms=frozenset(range(grown.vms)))
+        self._lab.declare(grown, refresh=True)
+
+    def _roll(self, client: Client, *, updated: bool) -> None:
+        if self.fleet.side is SideName.CONTAINER:
+            self._lab.declare(replace(self._lab.declared, updated_containers=updated))
+            return
+        for index in self.fleet.indexes:
+            # Out of the front door's hands first, so that no request meets a VM that goes.
+            self.fleet.admin(index).run(["systemctl", "stop", self._lab.workload.unit])
+            client.await_without(self.fleet.name(index), STEADY)
+            before = self._lab.declared.updated_vms
+            after = before | {index} if updated else before - {index}
+            self._lab.declare(replace(self._lab.declared, updated_vms=after))
+
+    def _install(self, index: int, *, back: bool = False) -> None:
+        admin = self.fleet.admin(index)
+        packages = self._update.before if back else self._update.packages
+        _inside.install(admin, packages, downgrade=back)
+        usual = self.fleet.usual(index)
+        _inside.activate(self.fleet.side, self._lab.workload, admin=admin, usual=usual)

@@ -1,0 +1,103 @@
+"""The steady client, against a real HTTP server on loopback that misbehaves on demand."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from pairlab.errors import ExerciseError
+from pairlab.exercise._client import Client
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers as its class attributes say."""
+
+    status = 200
+    version = "1"
+    delay_s = 0.0
+    instances: Iterator[str] = iter(())
+
+    def do_GET(self) -> None:
+        threading.Event().wait(self.delay_s)
+        self.send_response(self.status)
+        self.send_header("X-Pairlab-Instance", next(Handler.instances))
+        self.send_header("X-Pairlab-Version", self.version)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def _turns() -> Iterator[str]:
+    while True:
+        yield "vm/0"
+        yield "vm/1"
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    Handler.status, Handler.version, Handler.delay_s, Handler.instances = 200, "1", 0.0, _turns()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_port
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_requests_come_at_a_steady_rate_and_tell_who_answered(port: int) -> None:
+    with Client(port, "/", rate_hz=50) as client:
+        client.await_good(25)
+    sent = sorted(request.sent for request in client.requests)
+    assert len(sent) >= 25
+    assert 0.4 <= sent[24] - sent[0] <= 2
+    assert {request.instance for request in client.requests} == {"vm/0", "vm/1"}
+    assert {request.version for request in client.requests} == {"1"}
+    assert client.failed == 0
+    assert client.cpu_percent > 0
+    assert client.worst_gap_s >= 0
+
+
+def test_it_keeps_asking_while_answers_are_late(port: int) -> None:
+    Handler.delay_s = 0.5
+    with Client(port, "/", rate_hz=50) as client:
+        client.await_good(50)
+    sent = sorted(request.sent for request in client.requests)
+    assert sent[40] - sent[0] < 3  # one after the other they would take 20 s
+
+
+def test_failures_are_counted_and_the_first_answers_of_a_version_found(port: int) -> None:
+    with Client(port, "/", rate_hz=50) as client:
+        client.await_good(5)
+        Handler.status = 503
+        deadline = time.monotonic() + 10
+        while client.failed < 5:
+            assert time.monotonic() < deadline
+        Handler.status, Handler.version = 200, "2"
+        since = time.monotonic()
+        firsts = client.await_version("2", {"vm/0", "vm/1"}, since=since, timeout_s=10)
+        assert set(firsts) == {"vm/0", "vm/1"}
+        assert min(firsts.values()) >= since
+        assert client.await_answer("vm/1", since=since, timeout_s=10).version == "2"
+    assert {request.status for request in client.requests} == {200, 503}
+
+
+def test_where_nothing_listens_every_request_fails_and_waiting_ends(port: int) -> None:
+    with Client(1, "/", rate_hz=50) as client, pytest.raises(ExerciseError, match="3 answers of 200"):
+        client.await_good(3, timeout_s=3)
+    assert client.failed > 0
+    assert {request.status for request in client.requests} == {0}
+
+
+def test_an_instance_is_out_when_others_answer_in_a_row(port: int) -> None:
+    with Client(port, "/", rate_hz=50) as client:
+        client.await_good(4)
+        Handler.instances = iter(lambda: "vm/1", None)
+        client.await_without("vm/0", 10, timeout_s=10)
+        assert {request.instance for request in client.requests[-10:]} == {"vm/1"}

@@ -1,0 +1,57 @@
+"""Every exercise is found by its file, and has a text whose steps it can show."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from pairlab import exercise
+from pairlab.errors import UsageError
+from pairlab.exercise._guide import page, sections
+from pairlab.render import TEMPLATES
+from pairlab.results import Figure, Variant
+
+
+def test_every_module_is_an_exercise_with_a_text_and_an_unknown_one_is_refused() -> None:
+    texts = {path.name.removesuffix(".md.j2") for path in (TEMPLATES / "exercise").glob("*.md.j2")}
+    assert set(exercise.names()) == texts
+    with pytest.raises(UsageError, match="no exercise is named 'patsch'") as refused:
+        exercise.load("patsch")
+    assert "patch" in refused.value.hint
+
+
+@pytest.mark.parametrize("name", exercise.names())
+def test_a_text_renders_with_its_example_and_teaches_each_step(name: str) -> None:
+    kind = exercise.load(name)
+    text = page(name, kind.example)
+    assert text.startswith(f"# {kind.title}\n")
+    found = sections(name, kind.example)
+    assert found
+    for section in found.values():
+        assert len(section.text.split()) > 20, section.key
+        assert "<!--" not in section.title
+
+
+@pytest.mark.parametrize("name", exercise.names())
+def test_every_step_that_the_code_names_has_a_section(name: str) -> None:
+    kind = exercise.load(name)
+    module = exercise.__file__.replace("__init__.py", "")
+    sources = [
+        path.read_text()
+        for path in sorted(TEMPLATES.parent.joinpath("pairlab/exercise").glob("*.py"))
+        if path.stem == name or path.stem.startswith("_")
+    ]
+    assert module
+    named = {key for source in sources for key in re.findall(r"\.step\(\s*\"([a-z-]+)\"", source)}
+    assert named <= sections(name, kind.example).keys()
+
+
+@pytest.mark.parametrize("name", exercise.names())
+def test_figures_and_variants_have_keys_of_their_own(name: str) -> None:
+    kind = exercise.load(name)
+    figures: list[Figure] = list(kind.figures)  # type: ignore[attr-defined]
+    variants: list[Variant] = list(kind.variants)  # type: ignore[attr-defined]
+    assert len({figure.key for figure in figures}) == len(figures)
+    assert len({variant.key for variant in variants}) == len(variants)
+    assert all(len(figure.method.split()) >= 5 for figure in figures)
