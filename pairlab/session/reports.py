@@ -45,7 +45,7 @@ def list_results(exercise: str = "") -> list[tuple[Path, RunResult | str]]:
         try:
             found.append((path, read_result(path)))
         except ResultError as error:
-            found.append((path, error.message))
+            found.append((path, error.message.removeprefix(f"{path} ")))
     return found
 
 
