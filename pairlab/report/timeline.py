@@ -204,11 +204,11 @@ def _runs(requests: Sequence[tuple[float, float]], time: Axis, rate_hz: float) -
 
 
 def _points(requests: Sequence[tuple[float, float]], time: Axis, latency: Axis) -> str:
-    """A stroke of no length for each place on the grid: its round or square ends are what one sees."""
+    """A stroke of hardly any length for each place on the grid: one sees its round or square ends."""
     places = {
         (_x(at, time), round(HEIGHT * (1 - latency.at(max(ms, FASTEST_MS)) / 100))) for at, ms in requests
     }
-    return "".join(f"M{x} {y}h0" for x, y in sorted(places))
+    return "".join(f"M{x} {y}h1" for x, y in sorted(places))
 
 
 def _placed(line: Timeline, time: Axis) -> tuple[PlacedMark, ...]:
