@@ -99,6 +99,13 @@ FIGURES = [
 ]
 
 
+KERNELS = [
+    Variant(key="vm-kernel", title="VM, kernel package", side=SideName.VM),
+    Variant(key="container-kernel", title="Container, kernel package", side=SideName.CONTAINER),
+]
+"""Ways of which nothing is measured: they have findings only."""
+
+
 @dataclass(frozen=True)
 class Way:
     """How a variant behaves: when its instances change, and when nobody answers.
@@ -239,8 +246,22 @@ def findings() -> list[Finding]:
         for question, answer, verdict in each
         for n in range(REPETITIONS)
     ]
+    kernels = [
+        ("vm-kernel", "Does the new kernel run after a reboot?", "yes: 6.1.0-49 -> 6.1.0-50", "yes"),
+        (
+            "container-kernel",
+            "Can its kernel be patched from inside?",
+            "cannot: it runs on its host's",
+            "cannot",
+        ),
+    ]
     return [
         *found,
+        *(
+            Finding(variant=variant, repetition=n, question=question, answer=answer, verdict=verdict)
+            for variant, question, answer, verdict in kernels
+            for n in range(REPETITIONS)
+        ),
         *(
             Finding(
                 variant="vm-in-place",
@@ -308,6 +329,7 @@ def patch_result(*, ways: Sequence[Way] = WAYS, seed: int = 7, accelerator: str 
     random = Random(seed)
     lines = [(timeline(way, n, random), way) for way in ways for n in range(REPETITIONS)]
     samples = [sample for line, way in lines for sample in samples_of(line, way, random)]
+    variants = [Variant(key=w.key, title=w.title, side=w.side, baseline=w.baseline) for w in ways] + KERNELS
     return RunResult(
         exercise="patch",
         title="Patching a running service",
@@ -324,11 +346,9 @@ def patch_result(*, ways: Sequence[Way] = WAYS, seed: int = 7, accelerator: str 
         subject=f"nginx from {OLD} to {NEW}, out of the lab's own package repository.",
         environment=environment(accelerator),
         figures=FIGURES,
-        variants=[
-            Variant(key=way.key, title=way.title, side=way.side, baseline=way.baseline) for way in ways
-        ],
+        variants=variants,
         samples=samples,
-        findings=[f for f in findings() if f.variant in {way.key for way in ways}],
+        findings=[f for f in findings() if f.variant in {variant.key for variant in variants}],
         timelines=[line for line, _ in lines],
         conclusions=conclusions(samples),
     )

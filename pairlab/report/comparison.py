@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from pairlab.model import Accelerator, SideName
 from pairlab.report import figures
-from pairlab.results import Environment, Figure, Finding, RunResult, Variant, spread
+from pairlab.results import Environment, Figure, Finding, RunResult, Variant, Verdict, spread
 
 EMULATION = (
     "VMs ran by software emulation (tcg): their figures say nothing of hardware virtualisation, and must not"
@@ -38,6 +37,14 @@ class Cell:
     range: str
     count: int
     mark: str
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """Questions in the order in which they were first answered, and the variants that they were asked of."""
+
+    questions: tuple[str, ...]
+    variants: tuple[Variant, ...]
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,12 @@ def cell(result: RunResult, figure: Figure, variant: Variant) -> Cell:
     return Cell(middle, ends, found.count, mark_of(variant, result.environment))
 
 
+def with_samples(result: RunResult, variants: Sequence[Variant]) -> list[Variant]:
+    """Those of which anything was measured."""
+    found = {sample.variant for sample in result.samples}
+    return [variant for variant in variants if variant.key in found]
+
+
 def measured(result: RunResult, variants: Sequence[Variant]) -> list[Figure]:
     """The figures of which there is a sample of any of some variants."""
     keys = {variant.key for variant in variants}
@@ -100,20 +113,37 @@ def measured(result: RunResult, variants: Sequence[Variant]) -> list[Figure]:
     return [figure for figure in result.figures if figure.key in found]
 
 
-def questions(result: RunResult, variants: Sequence[Variant]) -> list[str]:
-    """What was asked of any of some variants, in the order of the first answers."""
-    keys = {variant.key for variant in variants}
-    return list(dict.fromkeys(f.question for f in result.findings if f.variant in keys))
+def inquiries(result: RunResult, variants: Sequence[Variant]) -> list[Inquiry]:
+    """Questions with the variants that they were asked of; those that share no variant are apart."""
+    asked: dict[str, set[str]] = {}
+    for finding in result.findings:
+        asked.setdefault(finding.question, set()).add(finding.variant)
+    groups: list[tuple[list[str], set[str]]] = []
+    for question, of in asked.items():
+        joined, whose = [question], of & {variant.key for variant in variants}
+        for group in [group for group in groups if group[1] & whose]:
+            groups.remove(group)
+            joined, whose = group[0] + joined, group[1] | whose
+        groups.append((joined, whose))
+    return [
+        Inquiry(tuple(joined), tuple(variant for variant in variants if variant.key in whose))
+        for joined, whose in groups
+        if whose
+    ]
 
 
 def answers(result: RunResult, question: str, variant: Variant) -> list[Answer]:
     """What was found; one answer where all repetitions agree."""
     found = [f for f in result.findings if (f.question, f.variant) == (question, variant.key)]
-    groups: dict[tuple[Literal["yes", "no", "cannot", "fact"], str], list[Finding]] = {}
+    groups: dict[tuple[Verdict, str], list[Finding]] = {}
     for finding in found:
         groups.setdefault((finding.verdict, finding.answer), []).append(finding)
     return [
-        Answer(verdict, text, _repetitions(group) if len(groups) > 1 else "")
+        Answer(
+            verdict,
+            text.removeprefix(f"{verdict}: "),  # the verdict stands before it anyway
+            _repetitions(group) if len(groups) > 1 else "",
+        )
         for (verdict, text), group in groups.items()
     ]
 

@@ -65,8 +65,11 @@ def _section(result: RunResult) -> dict[str, object]:
         "result": result,
         "extent": comparison.extent(result),
         "emulation": comparison.emulation_note(result),
-        "figures": [_figures_table(result, variants) for variants in groups],
-        "findings": [_findings_table(result, variants) for variants in groups],
+        "figures": [_figures_table(result, comparison.with_samples(result, group)) for group in groups],
+        "findings": [
+            [_findings_table(result, inquiry) for inquiry in comparison.inquiries(result, group)]
+            for group in groups
+        ],
         "dots": dots.dot_plots(result),
         "timelines": timeline.timelines(result),
         "environment": _environment(result.environment),
@@ -97,12 +100,12 @@ def _figures_table(result: RunResult, variants: Sequence[Variant]) -> FiguresTab
     return FiguresTable(_columns(result, variants), rows)
 
 
-def _findings_table(result: RunResult, variants: Sequence[Variant]) -> FindingsTable:
+def _findings_table(result: RunResult, inquiry: comparison.Inquiry) -> FindingsTable:
     rows = tuple(
-        (question, tuple(tuple(comparison.answers(result, question, variant)) for variant in variants))
-        for question in comparison.questions(result, variants)
+        (question, tuple(tuple(comparison.answers(result, question, v)) for v in inquiry.variants))
+        for question in inquiry.questions
     )
-    return FindingsTable(_columns(result, variants), rows)
+    return FindingsTable(_columns(result, inquiry.variants), rows)
 
 
 def _environment(environment: Environment) -> list[tuple[str, str]]:

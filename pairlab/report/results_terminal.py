@@ -67,12 +67,15 @@ def _tables(result: RunResult, width: int) -> Iterator[RenderableType]:
         (comparison.compared(result), ""),
         (comparison.baselines(result), "baselines: naive ways, to stand beside the others"),
     ):
-        for start in range(0, len(variants), room):
-            beside = variants[start : start + room]
-            if comparison.measured(result, beside):
-                yield _figures_table(result, beside, width, title)
-            if comparison.questions(result, beside):
-                yield _findings_table(result, beside, width, title)
+        for beside in _parted(comparison.with_samples(result, variants), room):
+            yield _figures_table(result, beside, width, title)
+        for inquiry in comparison.inquiries(result, variants):
+            for beside in _parted(inquiry.variants, room):
+                yield _findings_table(result, inquiry.questions, beside, width, title)
+
+
+def _parted(variants: Sequence[Variant], most: int) -> list[Sequence[Variant]]:
+    return [variants[start : start + most] for start in range(0, len(variants), most)]
 
 
 def _table(result: RunResult, variants: Sequence[Variant], width: int, first: str, title: str) -> Table:
@@ -107,9 +110,11 @@ def _cell(cell: comparison.Cell) -> Text:
     return Text.assemble((cell.median, "bold"), (mark, "yellow"), (f"\n{ends}n {cell.count}", "dim"))
 
 
-def _findings_table(result: RunResult, variants: Sequence[Variant], width: int, title: str) -> Table:
+def _findings_table(
+    result: RunResult, questions: Sequence[str], variants: Sequence[Variant], width: int, title: str
+) -> Table:
     table = _table(result, variants, width, "question", title)
-    for question in comparison.questions(result, variants):
+    for question in questions:
         cells = []
         for variant in variants:
             cell = Text()

@@ -49,7 +49,8 @@ def texts(result: RunResult) -> set[str]:
     found = {result.title, result.question, result.section, result.subject, result.incomplete_reason}
     found |= {text for figure in result.figures for text in (figure.title, figure.method)}
     found |= {variant.title for variant in result.variants}
-    found |= {text for finding in result.findings for text in (finding.question, finding.answer)}
+    found |= {finding.question for finding in result.findings}
+    found |= {finding.answer.removeprefix(f"{finding.verdict}: ") for finding in result.findings}
     found |= {text for conclusion in result.conclusions for text in (conclusion.text, conclusion.basis)}
     found |= {mark.text for line in result.timelines for mark in line.marks}
     found |= {version for line in result.timelines for version in line.version}

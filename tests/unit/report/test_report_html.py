@@ -168,6 +168,16 @@ def test_what_was_not_measured_or_asked_is_not_a_zero() -> None:
     assert read.text.count("not asked") == 3
 
 
+def test_variants_of_which_nothing_was_measured_have_a_table_of_their_own() -> None:
+    text = page([patch_result()])
+    tables = re.findall(r"<table.*?</table>", text, re.DOTALL)
+    of_kernels = [Reader(table).text for table in tables if "kernel package" in table]
+    assert len(of_kernels) == 2
+    assert "✓ yes 6.1.0-49 -> 6.1.0-50" in of_kernels[0]
+    assert "⊘ cannot it runs on its host's" in of_kernels[1]
+    assert not any("rebuilt" in table for table in of_kernels)
+
+
 def test_the_host_itself_can_be_a_variant() -> None:
     result = patch_result()
     host = Variant(key="host", title="No stack at all", side=None)
