@@ -118,13 +118,15 @@ def inquiries(result: RunResult, variants: Sequence[Variant]) -> list[Inquiry]:
     asked: dict[str, set[str]] = {}
     for finding in result.findings:
         asked.setdefault(finding.question, set()).add(finding.variant)
+    order = list(asked)
     groups: list[tuple[list[str], set[str]]] = []
     for question, of in asked.items():
         joined, whose = [question], of & {variant.key for variant in variants}
         for group in [group for group in groups if group[1] & whose]:
             groups.remove(group)
-            joined, whose = group[0] + joined, group[1] | whose
-        groups.append((joined, whose))
+            joined, whose = joined + group[0], whose | group[1]
+        groups.append((sorted(joined, key=order.index), whose))
+    groups.sort(key=lambda group: order.index(group[0][0]))
     return [
         Inquiry(tuple(joined), tuple(variant for variant in variants if variant.key in whose))
         for joined, whose in groups

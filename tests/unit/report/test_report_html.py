@@ -171,6 +171,7 @@ def test_what_was_not_measured_or_asked_is_not_a_zero() -> None:
 def test_variants_of_which_nothing_was_measured_have_a_table_of_their_own() -> None:
     text = page([patch_result()])
     tables = re.findall(r"<table.*?</table>", text, re.DOTALL)
+    assert "rebuilt from a new image" in tables[2]  # where the first questions stand
     of_kernels = [Reader(table).text for table in tables if "kernel package" in table]
     assert len(of_kernels) == 2
     assert "✓ yes 6.1.0-49 -> 6.1.0-50" in of_kernels[0]
