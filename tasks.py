@@ -26,6 +26,7 @@ SETTINGS = {
     "replicas": "Number of containers.",
     "set_": "Another setting as KEY=VALUE, such as vmCpus=2; can be repeated.",
 }
+RESULT = "A file, `latest`, or an exercise's name for its newest one"
 _START = time.monotonic()
 
 
@@ -368,6 +369,51 @@ def run_exercise(
     terminal.show_run(paths, as_json=json)
 
 
+@task(name="list", help=JSON | {"exercise": "Of this exercise only."})
+@command
+def list_results(_: Context, exercise: str = "", json: bool = False) -> None:
+    """List the results of exercises, newest first."""
+    from pairlab.report import results_terminal
+    from pairlab.session import reports
+
+    results_terminal.show_results(reports.list_results(exercise), as_json=json)
+
+
+@task(help=JSON | {"result": f"{RESULT}; default: latest."})
+@command
+def show(_: Context, result: str = "latest", json: bool = False) -> None:
+    """Show one result: what is compared, found and concluded."""
+    from pairlab.report import results_terminal
+    from pairlab.session import reports
+
+    results_terminal.show_result(reports.read(result), as_json=json)
+
+
+@task(
+    name="html",
+    iterable=["result"],
+    help={
+        "result": f"{RESULT}; can be repeated. Default: the newest of each exercise.",
+        "out": "The file to write.",
+    },
+)
+@command
+def write_html(_: Context, result: list[str] | None = None, out: str = "report.html") -> None:
+    """Write results as one HTML page that needs no network."""
+    from pairlab.session import reports
+
+    print(reports.write_html(result or [], Path(out)))
+
+
+@task
+@command
+def schema(_: Context) -> None:
+    """Print the JSON Schema of a result."""
+    from pairlab.session import reports
+
+    print(reports.schema())
+
+
 @task
 @command
 def check(context: Context) -> None:
@@ -382,11 +428,12 @@ def test(context: Context, only: str = "", yes: bool = False) -> None:
     """Set this host up, then run the whole test suite."""
     import shlex
 
+    from pairlab.host.packages import TEST_PACKAGES
     from pairlab.model import Settings
     from pairlab.session import host
 
     bench, settings = _bench(), Settings()
-    host.setup(bench, settings, _confirm(yes))
+    host.setup(bench, settings, _confirm(yes), packages=TEST_PACKAGES)
     host.enter_groups(bench, settings, [sys.executable, *sys.argv])
     context.run(shlex.join([sys.executable, "-m", "pytest", *shlex.split(only)]), pty=sys.stdout.isatty())
 
@@ -407,5 +454,6 @@ ns = Collection(
     lab=Collection(doctor, setup, preview, up, status, list_labs, shell, exec_, logs, console, down, unlock),
     image=Collection(build, list_images, prune),
     exercise=Collection(list_exercises, run_exercise),
+    report=Collection(list_results, show, write_html, schema),
 )
 ns.configure({"run": {"echo": False}})

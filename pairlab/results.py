@@ -7,12 +7,11 @@ import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, model_validator
 
 from pairlab.errors import ResultError
 from pairlab.model import SideName
@@ -21,14 +20,14 @@ FORMAT = 1
 """Raised when a reader of an older version would misread the document."""
 CLAIM_SAMPLES = 3
 """Fewest samples of each side that a comparison may rest on."""
-
-
+SHOWN_BY_LIST = "`invoke report.list` shows the results there are"
 Verdict = Literal["yes", "no", "cannot", "fact"]
 """As one would wish; not so; this side has no way to do it; nothing to wish for."""
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # JSON knows neither NaN nor infinity: what could not be read again is refused when it is made.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Figure(_Record):
@@ -140,26 +139,33 @@ class Timeline(_Record):
     client_cpu_percent: float
     client_worst_gap_ms: float
 
+    @model_validator(mode="after")
+    def _one_entry_a_request(self) -> Timeline:
+        if not len(self.at_s) == len(self.latency_ms) == len(self.status) == len(self.version):
+            raise ValueError("at_s, latency_ms, status and version must be of one length")
+        return self
+
     def failed(self) -> int:
         """Number of requests that did not get a 200."""
         return sum(status != 200 for status in self.status)
 
     def longest_gap_s(self) -> float:
-        """Longest time without an answer of 200, from when one was sent to the end of the next good one.
+        """Longest wait for a 200 of somebody who asked, and asked again until it worked.
 
-        Where requests fail, the seconds between two good answers; where none fails, 0.
+        For each request: from when it was sent until it or a later one was answered with 200, or until the
+        timeline's end where none was. Requests that are held count as failed ones do; one slow answer beside
+        fast ones does not. Where nothing fails or stalls it is an ordinary latency.
         """
-        good = [
-            (at, at + ms / 1000)
-            for at, ms, status in zip(self.at_s, self.latency_ms, self.status, strict=True)
-            if status == 200
-        ]
-        bad = [at for at, status in zip(self.at_s, self.status, strict=True) if status != 200]
-        longest = 0.0
-        for at in bad:
-            before = max((end for sent, end in good if sent < at), default=0.0)
-            after = min((end for sent, end in good if sent > at), default=self.at_s[-1])
-            longest = max(longest, after - before)
+        ends = [at + ms / 1000 for at, ms in zip(self.at_s, self.latency_ms, strict=True)]
+        good = [status == 200 for status in self.status]
+        longest, answered = 0.0, max(ends, default=0.0)
+        # From the last one back; of those sent at once, the first to be answered first.
+        for at, is_good, less in sorted(
+            zip(self.at_s, good, (-end for end in ends), strict=True), reverse=True
+        ):
+            if is_good:
+                answered = min(answered, -less)
+            longest = max(longest, answered - at)
         return longest
 
 
@@ -244,8 +250,8 @@ class RunResult(_Record):
     lab: str
     vms: int
     replicas: int
-    started: datetime
-    ended: datetime
+    started: AwareDatetime
+    ended: AwareDatetime
     repetitions: int
     complete: bool
     incomplete_reason: str
@@ -257,6 +263,17 @@ class RunResult(_Record):
     findings: list[Finding]
     timelines: list[Timeline]
     conclusions: list[Conclusion]
+
+    @model_validator(mode="after")
+    def _names_only_what_it_declares(self) -> RunResult:
+        figures, variants = {f.key for f in self.figures}, {v.key for v in self.variants}
+        if len(figures) + len(variants) < len(self.figures) + len(self.variants):
+            raise ValueError("two figures or two variants have the same key")
+        named = [e.variant for e in self.samples] + [e.variant for e in self.findings]
+        named += [e.variant for e in self.timelines]
+        if unknown := {*named} - variants | {s.figure for s in self.samples} - figures:
+            raise ValueError(f"{min(unknown)!r} is no figure or variant that it declares")
+        return self
 
     @property
     def took_s(self) -> float:
@@ -293,7 +310,7 @@ def write_result(result: RunResult, path: Path) -> None:
     """Write a result, at once or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with os.fdopen(descriptor, "w") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(result.model_dump_json(indent=1))
     os.replace(temporary, path)
 
@@ -305,15 +322,13 @@ def read_result(path: Path) -> RunResult:
         ResultError: It is not there, is not one, or was written by a newer version of pairlab.
     """
     try:
-        text = path.read_text()
-        written = json.loads(text).get("format", 0)
+        text = path.read_text(encoding="utf-8")
+        written = json.loads(text)["format"]
     except OSError as error:
-        raise ResultError(f"{path} cannot be read: {error.strerror}", hint="`invoke report.list`") from error
-    except (ValueError, AttributeError) as error:
-        raise ResultError(
-            f"{path} holds no result", hint="`invoke report.list` shows those there are"
-        ) from error
-    if written > FORMAT:
+        raise ResultError(f"{path} cannot be read: {error.strerror}", hint=SHOWN_BY_LIST) from error
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise ResultError(f"{path} holds no result", hint=SHOWN_BY_LIST) from error
+    if isinstance(written, int) and written > FORMAT:
         raise ResultError(
             f"{path} has format {written}, written by a newer pairlab; this one reads up to {FORMAT}",
             hint="update pairlab, then read it again",
@@ -322,7 +337,7 @@ def read_result(path: Path) -> RunResult:
         return RunResult.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = ".".join(str(part) for part in first["loc"]) or "as a whole"
         raise ResultError(
             f"{path} holds no result: {where}: {first['msg']}", hint="it may have been edited by hand"
         ) from error

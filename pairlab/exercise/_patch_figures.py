@@ -25,9 +25,9 @@ FAILED = Figure(
     "connections, from a second before the change to a second after the last instance is patched.",
 )  # fmt: skip
 GAP = Figure(
-    key="longest-gap", title="longest outage", unit="s",
-    method="Around failed requests: from the end of the last good answer to the end of the next one; "
-    "0 where no request failed.",
+    key="longest-gap", title="longest wait for an answer", unit="s",
+    method="Of somebody who asks at the worst moment, and again until it works: from when a request was sent "
+    "until it or a later one was answered with 200. Where nothing fails or stalls, an ordinary latency.",
 )  # fmt: skip
 P50 = Figure(
     key="latency-p50", title="median latency", unit="ms",

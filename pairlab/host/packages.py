@@ -7,6 +7,7 @@ import importlib.metadata
 import re
 import sys
 import sysconfig
+from collections.abc import Sequence
 from pathlib import Path
 from shutil import which
 
@@ -33,11 +34,13 @@ IMAGE_PACKAGES = (
 )
 BUILD_PACKAGES = ("libvirt-dev", "pkg-config", "gcc", "libc6-dev")
 OTHER_PACKAGES = ("openssh-client", "ca-certificates", "curl")
+TEST_PACKAGES = ("chromium", "chromium-driver")
+"""What only the tests need: a browser that opens the reports."""
 
 
-def wanted_packages(host: Host) -> list[str]:
-    """Debian packages for this host, whether installed or not."""
-    wanted = [*DAEMON_PACKAGES, *QEMU_PACKAGES, *IMAGE_PACKAGES, *BUILD_PACKAGES, *OTHER_PACKAGES]
+def wanted_packages(host: Host, more: Sequence[str] = ()) -> list[str]:
+    """Debian packages for this host, whether installed or not; `more` are wanted besides what labs need."""
+    wanted = [*DAEMON_PACKAGES, *QEMU_PACKAGES, *IMAGE_PACKAGES, *BUILD_PACKAGES, *OTHER_PACKAGES, *more]
     if which("dockerd") and not _installed(host, ["docker.io"]):
         wanted.remove("docker.io")  # another edition of Docker is here, and would be replaced
     if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
@@ -45,16 +48,16 @@ def wanted_packages(host: Host) -> list[str]:
     return wanted
 
 
-def missing_packages(host: Host) -> list[str]:
+def missing_packages(host: Host, more: Sequence[str] = ()) -> list[str]:
     """Those of `wanted_packages` that are not installed."""
-    wanted = wanted_packages(host)
+    wanted = wanted_packages(host, more)
     present = _installed(host, wanted)
     return [package for package in wanted if package not in present]
 
 
-def packages_step(host: Host) -> Step:
-    """Installs the Debian packages."""
-    missing = missing_packages(host)
+def packages_step(host: Host, more: Sequence[str] = ()) -> Step:
+    """Installs the Debian packages that labs need, and `more`."""
+    missing = missing_packages(host, more)
 
     def apply(progress: Progress) -> None:
         if not which("apt-get"):

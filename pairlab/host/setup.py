@@ -18,14 +18,15 @@ from pairlab.host.steps import Host, Step
 from pairlab.progress import Progress
 
 
-def plan(host: Host, extra: Sequence[Step] = ()) -> list[Step]:
+def plan(host: Host, extra: Sequence[Step] = (), packages: Sequence[str] = ()) -> list[Step]:
     """What is not in place yet, in the order in which it must be done. Changes nothing.
 
     Args:
         host: This machine.
         extra: Further steps, such as the Pulumi CLI's, which come last.
+        packages: Debian packages besides those that labs need.
     """
-    steps = [packages_step(host), binding_step(host)]
+    steps = [packages_step(host, packages), binding_step(host)]
     if host.local_docker and not host.systemd:
         steps.append(cgroups_step(host))
     if host.local_libvirt:

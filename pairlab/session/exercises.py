@@ -16,11 +16,12 @@ from pairlab.errors import ConflictError, LabError, UsageError
 from pairlab.exercise import Exercise, Log
 from pairlab.exercise._guide import sections
 from pairlab.exercise._log import Audience
-from pairlab.model import data_dir, load_spec
+from pairlab.model import load_spec
 from pairlab.results import Environment, RunResult, read_result, result_files, write_result
 from pairlab.session import lab as labs
 from pairlab.session.environment import load_average, look_around
 from pairlab.session.live_lab import LiveLab
+from pairlab.session.reports import results_dir
 from pairlab.session.workbench import Workbench
 
 Display = Callable[[Log, RunResult], AbstractContextManager[None]]
@@ -51,11 +52,6 @@ class Listed:
     question: str
     section: str
     minutes: float | None
-
-
-def results_dir() -> Path:
-    """Where results are kept."""
-    return data_dir() / "results"
 
 
 def list_exercises() -> list[Listed]:

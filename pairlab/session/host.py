@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from pairlab.errors import LabError, UsageError
@@ -30,8 +31,14 @@ def doctor(bench: Workbench, lab: str = "dev") -> HostReport:
     return examine(_host(bench, settings), needs, cache=bench.cache, kernel=_kernel(bench), extra=extra)
 
 
-def setup(bench: Workbench, settings: Settings, confirm: Confirm) -> bool:
+def setup(bench: Workbench, settings: Settings, confirm: Confirm, packages: Sequence[str] = ()) -> bool:
     """Bring this host into a state in which labs run, after asking.
+
+    Args:
+        bench: The tools of this run.
+        settings: Which daemons are this host's.
+        confirm: Asks whether to go on.
+        packages: Debian packages to install besides those that labs need.
 
     Returns:
         Whether anything had to be done.
@@ -41,7 +48,7 @@ def setup(bench: Workbench, settings: Settings, confirm: Confirm) -> bool:
         HostError: There are no rights to do it, or something does not come up.
     """
     host = _host(bench, settings)
-    steps = plan(host, [_cli_step(bench)])
+    steps = plan(host, [_cli_step(bench)], packages)
     if not steps:
         return False
     changes = "\n".join(f"  - {step.change}" for step in steps)

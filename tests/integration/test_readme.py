@@ -42,6 +42,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, 
         **os.environ,
         "PAIRLAB_LAB": LAB,
         "PAIRLAB_STATE": str(base / "state"),
+        "PAIRLAB_DATA": str(base / "data"),
         "PAIRLAB_CACHE": str(base / "cache"),
         "PATH": f"{cli.path.parent}:{os.environ['PATH']}",
     }

@@ -89,6 +89,16 @@ def test_only_missing_packages_are_installed_without_a_question(tmp_path: Path) 
     assert "-y" in install.split()
 
 
+def test_packages_of_the_tests_are_installed_with_the_others_where_they_are_asked_for(tmp_path: Path) -> None:
+    def status(argv: tuple[str, ...]) -> str:
+        return "".join(f"{name} ii \n" for name in argv[4:] if name not in packages.TEST_PACKAGES)
+
+    host = a_host(tmp_path, ready(**{"dpkg-query": status}))
+    assert setup.plan(host) == []
+    (step,) = setup.plan(host, packages=packages.TEST_PACKAGES)
+    assert step.change == "install chromium chromium-driver"
+
+
 def test_another_edition_of_docker_is_not_replaced(tmp_path: Path) -> None:
     def status(argv: tuple[str, ...]) -> str:
         return "".join(f"{name} ii \n" for name in argv[4:] if name != "docker.io")

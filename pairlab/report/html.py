@@ -1,0 +1,131 @@
+"""Results as one HTML file that needs nothing else: no network, no script, no font."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pairlab.model import SideName
+from pairlab.render import render
+from pairlab.report import comparison, dots, figures, timeline
+from pairlab.report.comparison import Answer, Cell
+from pairlab.results import Environment, Figure, RunResult, Variant
+
+SIDES = {SideName.VM: "VM", SideName.CONTAINER: "container", None: "this host"}
+
+
+@dataclass(frozen=True)
+class Column:
+    """A variant as a table's head.
+
+    Attributes:
+        title: The variant's.
+        look: For colour and shape: `vm`, `container` or `host`.
+        side: Its side in words.
+        mark: How its VMs ran; empty for others.
+    """
+
+    title: str
+    look: str
+    side: str
+    mark: str
+
+
+@dataclass(frozen=True)
+class FiguresTable:
+    """Rows of figures, a column a variant."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[Figure, str, tuple[Cell, ...]], ...]
+
+
+@dataclass(frozen=True)
+class FindingsTable:
+    """Rows of questions, a column a variant."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, tuple[tuple[Answer, ...], ...]], ...]
+
+
+def page(results: Sequence[RunResult]) -> str:
+    """An HTML document with a section for each result, in their order."""
+    return render(
+        "report/page.html.j2",
+        sections=[_section(result) for result in results],
+        how_to_read=comparison.HOW_TO_READ,
+        verdicts=comparison.VERDICTS,
+        plot_width=timeline.WIDTH,
+        plot_height=timeline.HEIGHT,
+    )
+
+
+def _section(result: RunResult) -> dict[str, object]:
+    groups = (comparison.compared(result), comparison.baselines(result))
+    return {
+        "result": result,
+        "extent": comparison.extent(result),
+        "emulation": comparison.emulation_note(result),
+        "figures": [_figures_table(result, comparison.with_samples(result, group)) for group in groups],
+        "findings": [
+            [_findings_table(result, inquiry) for inquiry in comparison.inquiries(result, group)]
+            for group in groups
+        ],
+        "dots": dots.dot_plots(result),
+        "timelines": timeline.timelines(result),
+        "environment": _environment(result.environment),
+    }
+
+
+def _columns(result: RunResult, variants: Sequence[Variant]) -> tuple[Column, ...]:
+    return tuple(
+        Column(
+            variant.title,
+            variant.side or "host",
+            SIDES[variant.side],
+            comparison.mark_of(variant, result.environment),
+        )
+        for variant in variants
+    )
+
+
+def _figures_table(result: RunResult, variants: Sequence[Variant]) -> FiguresTable:
+    rows = tuple(
+        (
+            figure,
+            comparison.BETTER[figure.better],
+            tuple(comparison.cell(result, figure, variant) for variant in variants),
+        )
+        for figure in comparison.measured(result, variants)
+    )
+    return FiguresTable(_columns(result, variants), rows)
+
+
+def _findings_table(result: RunResult, inquiry: comparison.Inquiry) -> FindingsTable:
+    rows = tuple(
+        (question, tuple(tuple(comparison.answers(result, question, v)) for v in inquiry.variants))
+        for question in inquiry.questions
+    )
+    return FindingsTable(_columns(result, inquiry.variants), rows)
+
+
+def _environment(environment: Environment) -> list[tuple[str, str]]:
+    """What is worth knowing of the host, as terms and their descriptions."""
+    accelerator = environment.accelerator
+    if comparison.is_emulated(environment):
+        accelerator += " (software emulation)"
+    if environment.accelerator_reason:
+        accelerator += f": {environment.accelerator_reason}"
+    return [
+        ("Processor", f"{environment.processor}, {figures.counted(environment.cores, 'logical CPU')}"),
+        ("Memory", figures.value("B", environment.memory_bytes)),
+        ("System", f"{environment.system}, kernel {environment.kernel}"),
+        ("VMs ran by", accelerator),
+        ("Load average", f"{environment.load_before:.2f} before, {environment.load_after:.2f} after"),
+        ("Programs", _pairs(environment.versions)),
+        ("Provider plugins", _pairs(environment.plugins)),
+        ("Images", _pairs(environment.images)),
+    ]
+
+
+def _pairs(named: dict[str, str]) -> str:
+    return "; ".join(f"{name} {text}" for name, text in named.items()) or figures.NONE

@@ -1,0 +1,123 @@
+"""Results that exercises left: finding, reading and showing them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from pairlab.errors import ResultError, UsageError
+from pairlab.model import data_dir
+from pairlab.results import RunResult, read_result, result_files
+
+LATEST = "latest"
+FILE_NAME = re.compile(r"\d{8}T\d{6}Z-(?P<exercise>.+)\.json")
+"""Of a result: when it began, in UTC, then its exercise."""
+
+
+def results_dir() -> Path:
+    """Where exercises leave their results."""
+    return data_dir() / "results"
+
+
+def stored() -> dict[str, list[Path]]:
+    """Files of results of each exercise, oldest first."""
+    found: dict[str, list[Path]] = {}
+    for path in result_files([results_dir()]):
+        if match := FILE_NAME.fullmatch(path.name):
+            found.setdefault(match["exercise"], []).append(path)
+    return found
+
+
+def list_results(exercise: str = "") -> list[tuple[Path, RunResult | str]]:
+    """Results, newest first: each file with its result, or with what is wrong with it.
+
+    Args:
+        exercise: Of this one only; of all if empty.
+
+    Raises:
+        UsageError: There are results, but none of that exercise.
+    """
+    files = _newest_first(exercise) if exercise or stored() else []
+    found: list[tuple[Path, RunResult | str]] = []
+    for path in files:
+        try:
+            found.append((path, read_result(path)))
+        except ResultError as error:
+            found.append((path, error.message.removeprefix(f"{path} ")))
+    return found
+
+
+def _newest_first(exercise: str = "") -> list[Path]:
+    kept = stored()
+    files = kept.get(exercise, []) if exercise else [path for each in kept.values() for path in each]
+    if files:
+        return sorted(files, key=lambda path: path.name, reverse=True)
+    if kept:
+        raise UsageError(
+            f"there is no result of {exercise!r}", hint="there are some of " + ", ".join(sorted(kept))
+        )
+    raise UsageError(f"there are no results in {results_dir()}", hint="run an exercise first")
+
+
+def find(name: str) -> Path:
+    """The file of one result.
+
+    Args:
+        name: `latest`, an exercise's name for its newest one, or a file: its path, or its name among the
+            stored ones.
+
+    Raises:
+        UsageError: There is none.
+    """
+    path = Path(name)
+    if len(path.parts) > 1 or path.exists():
+        return path
+    if path.suffix == ".json":
+        return results_dir() / path
+    return _newest_first("" if name == LATEST else name)[0]
+
+
+def read(name: str) -> RunResult:
+    """One result, by a name as `find` takes it.
+
+    Raises:
+        UsageError: There is none.
+        ResultError: It cannot be read.
+    """
+    return read_result(find(name))
+
+
+def write_html(names: Sequence[str], out: Path) -> Path:
+    """Write one page about some results.
+
+    Args:
+        names: As `find` takes them; none means the newest of each exercise.
+        out: The file to write.
+
+    Returns:
+        Where it is, absolute.
+
+    Raises:
+        UsageError: A result is not there, or the file cannot be written.
+        ResultError: A result cannot be read.
+    """
+    from pairlab.report.html import page
+
+    paths = [find(name) for name in names or sorted(stored()) or [LATEST]]
+    text = page([read_result(path) for path in paths])
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{out} cannot be written: {error.strerror}", hint="give another --out") from error
+    return out.absolute()
+
+
+def schema() -> str:
+    """JSON Schema of a result, as JSON."""
+    document = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **RunResult.model_json_schema(mode="serialization"),
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False)

@@ -1,0 +1,107 @@
+"""Finding stored results, writing the page, and the schema that is kept in the documentation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pairlab.errors import ResultError, UsageError
+from pairlab.model import data_dir
+from pairlab.results import write_result
+from pairlab.session import reports
+from tests.report_worlds import cut_short, patch_result
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of stored results, empty."""
+    monkeypatch.setenv("PAIRLAB_DATA", str(tmp_path / "data"))
+    return tmp_path / "data" / "results"
+
+
+@pytest.fixture
+def stored(results: Path) -> Path:
+    """The folder with two results of patch, one of scale-out, and files that are none."""
+    write_result(patch_result(), results / "20261124T211500Z-patch.json")
+    write_result(cut_short(patch_result()), results / "20261124T221500Z-patch.json")
+    scale = patch_result().model_copy(update={"exercise": "scale-out", "title": "Scaling out"})
+    write_result(scale, results / "20261123T090000Z-scale-out.json")
+    (results / "notes.json").write_text("{}")
+    (results / "notes.txt").write_text("")
+    return results
+
+
+def test_the_data_directory_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("PAIRLAB_DATA", raising=False)
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    assert data_dir() == tmp_path / ".local" / "share" / "pairlab"
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
+    assert data_dir() == tmp_path / "xdg" / "pairlab"
+    monkeypatch.setenv("PAIRLAB_DATA", str(tmp_path / "own"))
+    assert data_dir() == tmp_path / "own"
+
+
+def test_the_newest_is_the_latest(stored: Path) -> None:
+    assert reports.find("latest").name == "20261124T221500Z-patch.json"
+    assert reports.find("patch").name == "20261124T221500Z-patch.json"
+    assert reports.find("scale-out").name == "20261123T090000Z-scale-out.json"
+
+
+def test_a_file_is_found_by_path_and_by_name(stored: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "mine.txt"
+    write_result(patch_result(), elsewhere)
+    assert reports.read(str(elsewhere)) == patch_result()
+    assert reports.find("20261124T211500Z-patch.json") == stored / "20261124T211500Z-patch.json"
+    with pytest.raises(ResultError, match="cannot be read"):
+        reports.read("20991124T211500Z-patch.json")
+
+
+def test_an_unknown_exercise_names_those_there_are(stored: Path) -> None:
+    for ask in (reports.find, reports.list_results):
+        with pytest.raises(UsageError, match="'nosuch'") as caught:
+            ask("nosuch")
+        assert caught.value.hint == "there are some of patch, scale-out"
+
+
+def test_without_results_the_next_step_is_told(results: Path) -> None:
+    assert reports.list_results() == []
+    for name in ("latest", "patch"):
+        with pytest.raises(UsageError, match="there are no results") as caught:
+            reports.find(name)
+        assert "run an exercise" in caught.value.hint
+    with pytest.raises(UsageError, match="there are no results"):
+        reports.write_html([], results / "x.html")
+
+
+def test_the_list_is_newest_first_and_survives_a_broken_file(stored: Path) -> None:
+    (stored / "20261125T000000Z-patch.json").write_text("{")
+    listed = reports.list_results("patch")
+    assert [path.name[:13] for path, _ in listed] == ["20261125T0000", "20261124T2215", "20261124T2115"]
+    assert listed[0][1] == "holds no result"
+    assert listed[2][1] == patch_result()
+    assert len(reports.list_results()) == 4
+
+
+def test_the_page_has_the_newest_of_each_exercise(stored: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    assert reports.write_html([], out) == out
+    text = out.read_text(encoding="utf-8")
+    assert text.startswith("<!DOCTYPE html>")
+    assert text.count('<section class="result"') == 2
+    assert text.index("Patching a running service") < text.index("Scaling out")
+    reports.write_html(["scale-out"], out)
+    assert "Patching a running service" not in out.read_text(encoding="utf-8")
+
+
+def test_a_page_that_cannot_be_written_is_said(stored: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be written: Is a directory"):
+        reports.write_html([], tmp_path)
+
+
+def test_the_documented_schema_is_current() -> None:
+    kept = (ROOT / "docs" / "result.schema.json").read_text(encoding="utf-8")
+    assert kept == reports.schema() + "\n", "run: ./inv report.schema > docs/result.schema.json"
