@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
 
-from pairlab.errors import ResultError
 from pairlab.model import SideName
 
 FORMAT = 1
 """Raised when a reader of an older version would misread the document."""
 CLAIM_SAMPLES = 3
 """Fewest samples of each side that a comparison may rest on."""
-SHOWN_BY_LIST = "`invoke report.list` shows the results there are"
 Verdict = Literal["yes", "no", "cannot", "fact"]
 """As one would wish; not so; this side has no way to do it; nothing to wish for."""
 
@@ -176,11 +170,13 @@ class Conclusion(_Record):
         text: The sentence.
         carried: Enough samples, and the ranges do not overlap; otherwise no claim is made.
         basis: The medians and ranges that it rests on, or why it is not carried.
+        variants: Keys of the variants that it is about.
     """
 
     text: str
     carried: bool
     basis: str
+    variants: list[str] = []
 
 
 class Environment(_Record):
@@ -270,7 +266,7 @@ class RunResult(_Record):
         if len(figures) + len(variants) < len(self.figures) + len(self.variants):
             raise ValueError("two figures or two variants have the same key")
         named = [e.variant for e in self.samples] + [e.variant for e in self.findings]
-        named += [e.variant for e in self.timelines]
+        named += [e.variant for e in self.timelines] + [v for e in self.conclusions for v in e.variants]
         if unknown := {*named} - variants | {s.figure for s in self.samples} - figures:
             raise ValueError(f"{min(unknown)!r} is no figure or variant that it declares")
         return self
@@ -304,45 +300,3 @@ def is_less(smaller: Sequence[float], larger: Sequence[float]) -> bool:
     """Whether samples carry the claim that one is less: enough of each, and no overlap of their ranges."""
     enough = min(len(smaller), len(larger)) >= CLAIM_SAMPLES
     return enough and max(smaller) < min(larger)
-
-
-def write_result(result: RunResult, path: Path) -> None:
-    """Write a result, at once or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(result.model_dump_json(indent=1))
-    os.replace(temporary, path)
-
-
-def read_result(path: Path) -> RunResult:
-    """Read a result.
-
-    Raises:
-        ResultError: It is not there, is not one, or was written by a newer version of pairlab.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-        written = json.loads(text)["format"]
-    except OSError as error:
-        raise ResultError(f"{path} cannot be read: {error.strerror}", hint=SHOWN_BY_LIST) from error
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise ResultError(f"{path} holds no result", hint=SHOWN_BY_LIST) from error
-    if isinstance(written, int) and written > FORMAT:
-        raise ResultError(
-            f"{path} has format {written}, written by a newer pairlab; this one reads up to {FORMAT}",
-            hint="update pairlab, then read it again",
-        )
-    try:
-        return RunResult.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "as a whole"
-        raise ResultError(
-            f"{path} holds no result: {where}: {first['msg']}", hint="it may have been edited by hand"
-        ) from error
-
-
-def result_files(folders: Iterable[Path]) -> list[Path]:
-    """Result files in some folders, oldest first."""
-    return sorted((path for folder in folders for path in folder.glob("*.json")), key=lambda path: path.name)

@@ -129,10 +129,11 @@ def conclude(result: RunResult) -> list[Conclusion]:
 def _compare(result: RunResult, figure: Figure, less: Variant, more: Variant, claim: str) -> Conclusion:
     low, high = result.values(figure.key, less.key), result.values(figure.key, more.key)
     basis = f"{figure.title}: {less.title} {_told(low, figure)}; {more.title} {_told(high, figure)}"
+    about = [less.key, more.key]
     if is_less(low, high):
-        return Conclusion(text=claim, carried=True, basis=basis)
+        return Conclusion(text=claim, carried=True, basis=basis, variants=about)
     reason = "the ranges overlap, or there are too few samples"
-    return Conclusion(text=claim, carried=False, basis=f"{basis}: {reason}")
+    return Conclusion(text=claim, carried=False, basis=f"{basis}: {reason}", variants=about)
 
 
 def _without_failures(result: RunResult, variant: Variant) -> Conclusion:
@@ -142,6 +143,7 @@ def _without_failures(result: RunResult, variant: Variant) -> Conclusion:
         text=f"{_sentence(variant)}, one after the other: no request failed.",
         carried=len(failed) >= CLAIM_SAMPLES and not any(failed),
         basis=f"failed requests in each repetition: {counts}",
+        variants=[variant.key],
     )
 
 
@@ -158,7 +160,7 @@ def _survival(result: RunResult, variant: Variant) -> Conclusion:
     times = {q: {f.verdict for f in found if f.question == q} for q in {f.question for f in found}}
     agreed = bool(times) and all(len(verdicts) == 1 for verdicts in times.values())
     basis = f"{len(found)} observations, the same in each repetition" if agreed else "the repetitions differ"
-    return Conclusion(text=text, carried=agreed, basis=basis)
+    return Conclusion(text=text, carried=agreed, basis=basis, variants=[variant.key])
 
 
 def _sentence(variant: Variant) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pairlab.model import Accelerator, SideName
 from pairlab.report import figures
-from pairlab.results import Environment, Figure, Finding, RunResult, Variant, Verdict, spread
+from pairlab.results import Conclusion, Environment, Figure, Finding, RunResult, Variant, Verdict, spread
 
 EMULATION = (
     "VMs ran by software emulation (tcg): their figures say nothing of hardware virtualisation, and must not"
@@ -79,6 +79,12 @@ def emulation_note(result: RunResult) -> str:
     emulated = any(mark_of(variant, result.environment) == "emulated" for variant in result.variants)
     reason = result.environment.accelerator_reason
     return (EMULATION + (f" Why: {reason}." if reason else "")) if emulated else ""
+
+
+def rests_on_emulation(conclusion: Conclusion, result: RunResult) -> bool:
+    """Whether a conclusion is about emulated VMs, alone or beside others."""
+    about = [v for v in result.variants if v.key in conclusion.variants or not conclusion.variants]
+    return any(mark_of(variant, result.environment) == "emulated" for variant in about)
 
 
 def compared(result: RunResult) -> list[Variant]:

@@ -65,6 +65,7 @@ def _section(result: RunResult) -> dict[str, object]:
         "result": result,
         "extent": comparison.extent(result),
         "emulation": comparison.emulation_note(result),
+        "conclusions": [(each, comparison.rests_on_emulation(each, result)) for each in result.conclusions],
         "figures": [_figures_table(result, comparison.with_samples(result, group)) for group in groups],
         "findings": [
             [_findings_table(result, inquiry) for inquiry in comparison.inquiries(result, group)]

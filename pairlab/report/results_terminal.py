@@ -131,9 +131,9 @@ def _findings_table(
 def _conclusions(result: RunResult) -> RenderableType:
     if not result.conclusions:
         return Text("no conclusions", "dim")
-    mark = " (VMs emulated)" if comparison.emulation_note(result) else ""
     lines = [Text("conclusions", "bold")]
     for conclusion in result.conclusions:
+        mark = " (VMs emulated)" if comparison.rests_on_emulation(conclusion, result) else ""
         sign, style = ("✓ ", "green") if conclusion.carried else ("– no claim: ", "yellow")
         lines.append(Text.assemble((sign, style), _text(conclusion.text), (mark, "yellow")))
         lines.append(_text(f"  {conclusion.basis}", "dim"))

@@ -238,17 +238,14 @@ def show_exercises(listed: Sequence[Any], *, as_json: bool) -> None:
 
 def show_run(paths: Sequence[Any], *, as_json: bool) -> None:
     """Where the results of a run are, and what they say."""
-    from pairlab.results import read_result
+    from pairlab.result_files import read_result
 
     results = [read_result(path) for path in paths]
     if as_json:
         _print_json([result.model_dump(mode="json") for result in results])
         return
-    console = _console()
+    from pairlab.report.results_terminal import show_result
+
     for path, result in zip(paths, results, strict=True):
-        console.print(Text(result.title, "bold"))
-        for conclusion in result.conclusions:
-            sign = "+" if conclusion.carried else "?"
-            console.print(Text(f"  {sign} {conclusion.text}", "" if conclusion.carried else "dim"))
-            console.print(Text(f"      {conclusion.basis}", "dim"))
-        console.print(f"  saved in {path}")
+        show_result(result, as_json=False)
+        print(f"saved in {path}; `invoke report.html` makes a page of it")

@@ -17,7 +17,8 @@ from pairlab.exercise import Exercise, Log
 from pairlab.exercise._guide import sections
 from pairlab.exercise._log import Audience
 from pairlab.model import load_spec
-from pairlab.results import Environment, RunResult, read_result, result_files, write_result
+from pairlab.result_files import read_result, result_files, write_result
+from pairlab.results import Environment, RunResult
 from pairlab.session import lab as labs
 from pairlab.session.environment import load_average, look_around
 from pairlab.session.live_lab import LiveLab

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pairlab.errors import ResultError, UsageError
 from pairlab.model import data_dir
-from pairlab.results import RunResult, read_result, result_files
+from pairlab.result_files import read_result, result_files
+from pairlab.results import RunResult
 
 LATEST = "latest"
 FILE_NAME = re.compile(r"\d{8}T\d{6}Z-(?P<exercise>.+)\.json")

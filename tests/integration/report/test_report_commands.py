@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pairlab.results import RunResult, write_result
+from pairlab.result_files import write_result
+from pairlab.results import RunResult
 from tests.report_worlds import cut_short, patch_result
 
 pytestmark = pytest.mark.integration

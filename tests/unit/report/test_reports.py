@@ -8,7 +8,7 @@ import pytest
 
 from pairlab.errors import ResultError, UsageError
 from pairlab.model import data_dir
-from pairlab.results import write_result
+from pairlab.result_files import write_result
 from pairlab.session import reports
 from tests.report_worlds import cut_short, patch_result
 

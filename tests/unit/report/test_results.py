@@ -11,18 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from pairlab.errors import ResultError
-from pairlab.results import (
-    FORMAT,
-    RunResult,
-    Sample,
-    Spread,
-    Timeline,
-    is_less,
-    read_result,
-    result_files,
-    spread,
-    write_result,
-)
+from pairlab.result_files import read_result, result_files, write_result
+from pairlab.results import FORMAT, RunResult, Sample, Spread, Timeline, is_less, spread
 from tests.report_worlds import patch_result
 
 
