@@ -1,7 +1,7 @@
 """Building images, beside `mmdebstrap` of the VM's package list alone.
 
 Cold: both forms of the web workload, into an empty cache, and the container's loaded into Docker.
-Rebuild: both forms anew with the workload's package as the mirror has it now, on the bases that are kept.
+Rebuild: both forms with the workload's update, from a local repository, on the bases that are kept.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from benchmarks._trial import Trial, say, seconds
 from pairlab.image.recipe import BASE_PACKAGES, VM_PACKAGES
 from pairlab.image.rootfs import SUITE, debian_sources
 from pairlab.image.store import ImageStore
+from pairlab.image.updates import Updates
 from stacks.pair import WEB
 
 SAMPLES = 2  # each takes more than a minute
@@ -28,11 +29,16 @@ def measure(trial: Trial) -> Iterator[Figure]:
     cold, rebuilt, bare = [], [], []
     for number in range(SAMPLES):
         with tempfile.TemporaryDirectory(dir=trial.scratch) as folder:
-            store = ImageStore(Path(folder) / "images", trial.runner)
+            cache = Path(folder) / "images"
+            store, updates = ImageStore(cache, trial.runner), Updates(cache, trial.runner)
             say(f"image_build: run {number + 1} of {SAMPLES}: cold")
             cold.append(seconds(lambda store=store: store.ensure(WEB, progress=say)))
-            say(f"image_build: run {number + 1} of {SAMPLES}: the workload's package anew")
-            rebuilt.append(seconds(lambda store=store: store.ensure(WEB, refresh=True, progress=say)))
+            update = updates.find(WEB, [record.packages for record in store.records()], progress=say)
+            repository = updates.repository([update], progress=say)
+            say(f"image_build: run {number + 1} of {SAMPLES}: with the workload's update")
+            rebuilt.append(
+                seconds(lambda store=store, new=repository: store.ensure(WEB, updates=new, progress=say))
+            )
             store.prune((), progress=say)
             say(f"image_build: run {number + 1} of {SAMPLES}: mmdebstrap alone")
             argv = [*raw, f"{folder}/raw.tar", *debian_sources(trial.runner, "release")]

@@ -44,6 +44,8 @@ def repository(tmp_path):
     }
     (folder / "Packages").write_text("".join(f"{key}: {value}\n" for key, value in stanza.items()))
     (folder / "InRelease").write_text("SIGNED")
+    contents = {"packages": {"nginx": "1.22.1-9+deb12u11"}, "older": {}}
+    (folder / "contents.json").write_text(json.dumps(contents))
     (folder / "pairlab.asc").write_text("KEY")
     contents = {"packages": {"nginx": "1.22.1-9+deb12u11"}, "older": {}}
     (folder / "contents.json").write_text(json.dumps(contents))

@@ -40,15 +40,8 @@ def test_the_first_package_is_the_update_if_security_has_a_newer_one(
     runner.answers["apt-get install"] = NGINX
     told: list[str] = []
     update = find(updates, told)
-    assert update == Update(
-        "nginx",
-        "9",
-        "11",
-        {"nginx": "11", "nginx-common": "11"},
-        "security",
-        update.reason,
-        {"nginx": "9", "nginx-common": "9"},
-    )
+    moved, before = {"nginx": "11", "nginx-common": "11"}, {"nginx": "9", "nginx-common": "9"}
+    assert update == Update("nginx", "9", "11", moved, "security", update.reason, before)
     assert "security pocket" in update.reason
     assert "nginx 9 -> 11" in told[-1]
 
@@ -59,7 +52,9 @@ def test_what_only_one_form_needs_with_it_moves_too(updates: Updates, runner: Mi
         return NGINX + (inst("libnew", "", "1") if "Package: systemd\n" in status else "")
 
     runner.answers["apt-get install"] = answer
-    assert find(updates).packages == {"nginx": "11", "nginx-common": "11", "libnew": "1"}
+    update = find(updates)
+    assert update.packages == {"nginx": "11", "nginx-common": "11", "libnew": "1"}
+    assert update.before == {"nginx": "9", "nginx-common": "9"}
 
 
 def test_apt_is_asked_about_the_images_and_not_about_this_host(
@@ -112,9 +107,8 @@ def test_where_both_pockets_are_equal_the_latest_update_of_what_it_needs_is_take
 
 def test_where_nothing_differs_the_package_is_built_anew(updates: Updates, runner: MirrorRunner) -> None:
     update = find(updates)
-    assert update == Update(
-        "nginx", "9", "9+pairlab1", {"nginx": "9+pairlab1"}, "rebuilt", update.reason, {"nginx": "9"}
-    )
+    new, old = {"nginx": "9+pairlab1"}, {"nginx": "9"}
+    assert update == Update("nginx", "9", "9+pairlab1", new, "rebuilt", update.reason, old)
     assert "built anew" in update.reason
     repository = updates.repository([update], progress=print)
     assert repository.packages == {"nginx": "9+pairlab1"}
@@ -186,6 +180,15 @@ def test_a_repository_is_made_once_and_again_when_it_was_changed(
 def test_other_updates_are_another_repository(updates: Updates) -> None:
     repositories = [updates.repository(chosen, progress=print) for chosen in ([ONE], [TWO], [ONE, TWO])]
     assert len({repository.digest for repository in repositories}) == 3
+
+
+def test_a_repository_can_hold_the_way_back_too(updates: Updates) -> None:
+    plain = updates.repository([ONE], progress=print)
+    both = updates.repository([ONE], progress=print, way_back=True)
+    assert (both.packages, both.older) == (plain.packages, {"nginx": "9"})
+    assert len(list(both.folder.glob("nginx_*.deb"))) == 2
+    assert both.digest != plain.digest
+    assert plain.older == {}
 
 
 def test_a_repository_that_comes_out_otherwise_is_refused(updates: Updates, runner: MirrorRunner) -> None:
