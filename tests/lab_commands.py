@@ -15,7 +15,7 @@ from typing import Any
 
 from pairlab.model import Settings, placeholder_spec
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[1]
 INVOKE = Path(sys.executable).with_name("invoke")
 TIMEOUT_S = 600
 
@@ -28,7 +28,11 @@ class Commands:
     env: dict[str, str] = field(default_factory=dict)
 
     def run(
-        self, *words: str, check: bool = True, env: dict[str, str] | None = None
+        self,
+        *words: str,
+        check: bool = True,
+        env: dict[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
     ) -> subprocess.CompletedProcess[str]:
         done = subprocess.run(
             [str(INVOKE), "--search-root", str(ROOT), *words],
@@ -36,7 +40,7 @@ class Commands:
             cwd=self.state,
             capture_output=True,
             text=True,
-            timeout=TIMEOUT_S,
+            timeout=timeout_s,
             stdin=subprocess.DEVNULL,
         )
         assert "Traceback" not in done.stderr, done.stderr

@@ -16,7 +16,9 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Commands:
 @pytest.fixture(scope="module")
 def lab(commands: Commands, request: pytest.FixtureRequest) -> Iterator[str]:
     """The name of a lab with settings of its own; down at the end, whatever happened."""
-    name = "t-" + request.module.__name__.rsplit("test_lab_", 1)[-1].replace("_", "-")
+    name = "t-" + request.module.__name__.rsplit("test_", 1)[-1].removeprefix("lab_").replace("_", "-")
+    # What a killed test run left would otherwise fail this one, and all later ones.
+    commands.run("lab.down", "--lab", name, "--yes", "--orphans")
     path = write_settings(name, vms=1, replicas=1)
     try:
         yield name
