@@ -21,13 +21,21 @@ INSTALL_TIMEOUT_S = 3600.0
 DAEMON_PACKAGES = ("docker.io", "iptables", "libvirt-daemon-system", "libvirt-clients", "dnsmasq-base")
 QEMU_PACKAGES = ("qemu-system-x86", "qemu-utils")
 IMAGE_PACKAGES = ("mmdebstrap", "e2fsprogs", "busybox-static", "cpio", "xz-utils", "zstd", "uidmap")
+BOOT_PACKAGES = ("grub-common", "grub-pc-bin")
 BUILD_PACKAGES = ("libvirt-dev", "pkg-config", "gcc", "libc6-dev")
 OTHER_PACKAGES = ("openssh-client", "ca-certificates", "curl")
 
 
 def wanted_packages(host: Host) -> list[str]:
     """Debian packages for this host, whether installed or not."""
-    wanted = [*DAEMON_PACKAGES, *QEMU_PACKAGES, *IMAGE_PACKAGES, *BUILD_PACKAGES, *OTHER_PACKAGES]
+    wanted = [
+        *DAEMON_PACKAGES,
+        *QEMU_PACKAGES,
+        *IMAGE_PACKAGES,
+        *BOOT_PACKAGES,
+        *BUILD_PACKAGES,
+        *OTHER_PACKAGES,
+    ]
     if which("dockerd") and not _installed(host, ["docker.io"]):
         wanted.remove("docker.io")  # another edition of Docker is here, and would be replaced
     if not (Path(sysconfig.get_path("include")) / "Python.h").exists():

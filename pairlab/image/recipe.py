@@ -7,13 +7,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
-from pairlab.model import Workload
+from pairlab.model import BootKind, Workload
 from pairlab.render import TEMPLATES, render
 
 FORMAT = 2
 """Raised when the way of building changes what comes out."""
 
 BUILD_SCRIPT = "image/build.sh.j2"
+BOOT_SCRIPT = "image/grub.cfg.j2"
 BASE_PACKAGES = ("apt",)
 """Beside Debian's essential ones; apt stays in the images, so that they can be patched in place."""
 VM_PACKAGES = (
@@ -70,7 +71,6 @@ MASKED = (
 )
 """Units that need hardware, udev or D-Bus, or that would change the guest behind an experiment's back."""
 CMDLINE = (
-    "root=/dev/vda",
     "rw",
     "rootfstype=ext4",
     "console=ttyS0",
@@ -79,6 +79,8 @@ CMDLINE = (
     "no_timer_check",
     "systemd.show_status=false",
 )
+ROOT_DEVICES = {"direct": "/dev/vda", "disk": "/dev/vda1"}
+"""How a VM starts -> its root: the whole disk, or the partition that leaves place for a boot loader."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,7 @@ class Recipe:
         commands: Run in its root at the end, as argument lists.
         pocket: `release`, or `security` to take updates too.
         config: The container's run-time configuration.
+        boot: How a VM starts: `direct`, by the image's kernel files; `disk`, by a boot loader on the disk.
     """
 
     name: str
@@ -110,13 +113,26 @@ class Recipe:
     commands: tuple[tuple[str, ...], ...] = ()
     pocket: str = "release"
     config: Mapping[str, object] = field(default_factory=dict[str, object])
+    boot: BootKind = "direct"
+
+    @property
+    def boots_itself(self) -> bool:
+        """Whether its disk has a boot loader, and so owns its kernel."""
+        return self.form == "vm" and self.boot == "disk"
+
+    @property
+    def cmdline(self) -> tuple[str, ...]:
+        """Kernel parameters of a VM."""
+        return (f"root={ROOT_DEVICES[self.boot]}", *CMDLINE)
 
     @property
     def digest(self) -> str:
         """16 hexadecimal digits over all of it, and over the base that it stands on."""
         base = [BASE_PACKAGES, VM_PACKAGES if self.form == "vm" else (), MODULES]
-        way = (TEMPLATES / BUILD_SCRIPT).read_text()
-        return short_digest([FORMAT, way, base, asdict(self)], 16)
+        scripts = (BUILD_SCRIPT, BOOT_SCRIPT) if self.boots_itself else (BUILD_SCRIPT,)
+        way = [(TEMPLATES / name).read_text() for name in scripts]
+        line = self.cmdline if self.boots_itself else ()
+        return short_digest([FORMAT, way, base, line, asdict(self)], 16)
 
 
 def short_digest(value: object, length: int) -> str:
@@ -145,7 +161,9 @@ def vm_base_files() -> dict[str, File]:
     return {path: File(render("guest/tiny-initramfs.conf.j2", modules=MODULES))}
 
 
-def vm_recipe(workload: Workload, *, pocket: str, pins: Mapping[str, str]) -> Recipe:
+def vm_recipe(
+    workload: Workload, *, pocket: str, pins: Mapping[str, str], boot: BootKind = "direct"
+) -> Recipe:
     """The VM disk of a workload: a whole system, of which only what the workload needs starts first."""
     units = (workload.unit, *workload.enable)
     first = " ".join((*units, "ssh.service"))
@@ -171,7 +189,8 @@ def vm_recipe(workload: Workload, *, pocket: str, pins: Mapping[str, str]) -> Re
         ("rm", "-f", "/etc/fstab"),
         ("sh", "-c", "rm -f /etc/ssh/ssh_host_*"),
     )
-    return Recipe(workload.name, "vm", _pinned(workload.packages, pins), files, commands, pocket)
+    packages = _pinned(workload.packages, pins)
+    return Recipe(workload.name, "vm", packages, files, commands, pocket, boot=boot)
 
 
 def container_recipe(workload: Workload, *, pocket: str, pins: Mapping[str, str]) -> Recipe:

@@ -13,13 +13,11 @@ from pathlib import Path
 from pairlab.errors import ImageError
 from pairlab.image.builder import Builder, image_folder, staging
 from pairlab.image.guest_image import fetch_guest, guest_folder, guest_image
-from pairlab.image.recipe import CMDLINE, Recipe, container_recipe, front_door_recipe, vm_recipe
-from pairlab.image.record import VERSION_LABEL, ImageRecord, reference
-from pairlab.model import PROJECT, ContainerImage, VmImage, Workload, WorkloadImages
+from pairlab.image.recipe import Recipe, container_recipe, front_door_recipe, vm_recipe
+from pairlab.image.record import DISK, KERNEL, VERSION_LABEL, ImageRecord, reference
+from pairlab.model import BootKind, ContainerImage, VmImage, Workload, WorkloadImages
 from pairlab.progress import Progress
 from pairlab.run import Runner
-
-UNBUILT = "not-built-yet"
 
 
 class ImageStore:
@@ -43,6 +41,7 @@ class ImageStore:
         progress: Progress,
         pins: Mapping[str, str] | None = None,
         pocket: str = "release",
+        boot: BootKind = "direct",
         refresh: bool = False,
     ) -> WorkloadImages:
         """Both forms of a workload, built if they are missing or damaged.
@@ -52,21 +51,23 @@ class ImageStore:
             progress: Told each phase, and now and then in a long one.
             pins: Package -> version that it must have.
             pocket: `release`, or `security` to take updates too.
+            boot: How the VM starts.
             refresh: Build anew, with the versions that the mirror has now.
 
         Raises:
             ImageError: A build failed; nothing half-made is left.
         """
-        recipes = [
-            vm_recipe(workload, pocket=pocket, pins=pins or {}),
-            container_recipe(workload, pocket=pocket, pins=pins or {}),
-        ]
-        vm, container = self._ensure_all(recipes, progress, refresh=refresh)
-        return WorkloadImages(_vm_image(vm), _container_image(container))
+        vm, container = _recipes(workload, pocket, pins, boot)
+        records = self._ensure_all([vm, container], progress, refresh=refresh)
+        return WorkloadImages(_vm_image(vm, records[0]), _container_image(records[1]))
 
     def ensure_front_door(self, *, progress: Progress) -> ContainerImage:
         """The proxy's image, built if it is missing or damaged."""
         return _container_image(self._ensure_all([front_door_recipe()], progress)[0])
+
+    def ensure_recipe(self, recipe: Recipe, *, progress: Progress) -> ImageRecord:
+        """An image of a recipe of the caller's own, built if it is missing or damaged."""
+        return self._ensure_all([recipe], progress)[0]
 
     def ensure_guest(self, url: str, sha256: str, *, progress: Progress) -> VmImage:
         """A cloud image as the guest, fetched if it is missing or damaged.
@@ -89,28 +90,40 @@ class ImageStore:
         return guest_image(record)
 
     def planned(
-        self, workload: Workload, *, pins: Mapping[str, str] | None = None, pocket: str = "release"
+        self,
+        workload: Workload,
+        *,
+        pins: Mapping[str, str] | None = None,
+        pocket: str = "release",
+        boot: BootKind = "direct",
     ) -> WorkloadImages:
         """Both forms as far as they are built; else stand-ins that only a preview may use."""
-        vm = self._find(vm_recipe(workload, pocket=pocket, pins=pins or {}))
-        container = self._find(container_recipe(workload, pocket=pocket, pins=pins or {}))
+        recipe, container_form = _recipes(workload, pocket, pins, boot)
+        vm, container = self._find(recipe), self._find(container_form)
         return WorkloadImages(
-            _vm_image(vm)
-            if vm
-            else VmImage(UNBUILT, Path("disk.qcow2"), Path("vmlinuz"), Path("initrd"), built=False),
-            _container_image(container) if container else _unbuilt_container(workload.name),
+            _vm_image(recipe, vm) if vm else VmImage.unbuilt(owns_kernel=recipe.boots_itself),
+            _container_image(container) if container else ContainerImage.unbuilt(workload.name),
         )
+
+    def planned_guest(self, sha256: str) -> VmImage:
+        """A cloud image if it is fetched; else a stand-in that only a preview may use."""
+        record = ImageRecord.read(guest_folder(self._cache, sha256) / "record.json")
+        return guest_image(record) if record else VmImage.unbuilt(owns_kernel=True)
 
     def planned_front_door(self) -> ContainerImage:
         """The proxy's image if it is built; else a stand-in that only a preview may use."""
         recipe = front_door_recipe()
         record = self._find(recipe)
-        return _container_image(record) if record else _unbuilt_container(recipe.name)
+        return _container_image(record) if record else ContainerImage.unbuilt(recipe.name)
 
     def records(self) -> list[ImageRecord]:
         """All built images, newest first."""
         found = [ImageRecord.read(path) for path in self._cache.glob("*/*/record.json")]
         return sorted((record for record in found if record), key=lambda record: -record.created)
+
+    def any_kernel(self) -> Path | None:
+        """The newest kernel among the images, to try on this host; None if none has been built."""
+        return next((record.folder / KERNEL for record in self.records() if KERNEL in record.files), None)
 
     def prune(self, in_use: Collection[str], *, progress: Progress) -> list[ImageRecord]:
         """Remove the images whose version is not in use, and bases that no image is left of.
@@ -229,21 +242,29 @@ def _written(cache: Path) -> Iterator[None]:
         raise ImageError(f"an image could not be written: {error.strerror}", hint=hint) from error
 
 
-def _vm_image(record: ImageRecord) -> VmImage:
+def _recipes(
+    workload: Workload, pocket: str, pins: Mapping[str, str] | None, boot: BootKind
+) -> tuple[Recipe, Recipe]:
+    return (
+        vm_recipe(workload, pocket=pocket, pins=pins or {}, boot=boot),
+        container_recipe(workload, pocket=pocket, pins=pins or {}),
+    )
+
+
+def _vm_image(recipe: Recipe, record: ImageRecord) -> VmImage:
     folder = record.folder
+    disk = folder / DISK
+    if recipe.boots_itself:
+        return VmImage(record.version, disk, Path(), Path(), size_bytes=record.sizes[DISK])
     return VmImage(
         record.version,
-        disk=folder / "disk.qcow2",
-        kernel=folder / "vmlinuz",
+        disk,
+        kernel=folder / KERNEL,
         initrd=folder / "initrd",
-        cmdline=CMDLINE,
+        cmdline=recipe.cmdline,
         size_bytes=record.size_bytes,
     )
 
 
 def _container_image(record: ImageRecord) -> ContainerImage:
     return ContainerImage(record.version, reference(record.name, record.version), record.size_bytes)
-
-
-def _unbuilt_container(name: str) -> ContainerImage:
-    return ContainerImage(UNBUILT, f"{PROJECT}/{name}:{UNBUILT}", built=False)

@@ -62,10 +62,11 @@ def test_whatever_goes_in_changes_the_digest():
         vm_recipe(WEB, pocket="security", pins={}),
         vm_recipe(WEB, pocket="release", pins={"nginx": "1"}),
         vm_recipe(WEB, pocket="release", pins={"libssl3": "1"}),
+        vm_recipe(WEB, pocket="release", pins={}, boot="disk"),
         container_recipe(WEB, pocket="release", pins={}),
     ]
     assert vm_recipe(WEB, pocket="release", pins={}).digest == plain.digest
-    assert len({recipe.digest for recipe in [plain, *others]}) == 5
+    assert len({recipe.digest for recipe in [plain, *others]}) == 6
 
 
 def test_a_container_has_nothing_of_a_vm():
