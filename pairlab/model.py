@@ -44,6 +44,12 @@ PACKAGES_HOST = "packages"
 PACKAGES_PORT = 20799
 PACKAGES_URL = f"http://{PACKAGES_HOST}:{PACKAGES_PORT}/"
 """Where an instance of either side finds the lab's package repository."""
+UNBUILT = "not-built-yet"
+"""Version of an image that does not exist yet."""
+
+
+BootKind = Literal["direct", "disk"]
+"""How a built VM starts: the image's kernel files, handed to it; or a boot loader on its own disk."""
 
 
 class Accelerator(StrEnum):
@@ -84,6 +90,7 @@ class Settings(BaseModel):
     container_port: int = Field(0, ge=0, le=65535)
     accelerator: Literal["auto", "kvm", "tcg"] = "auto"
     plugins: Literal["auto", "official", "embedded"] = "auto"
+    boot: BootKind = "direct"
     guest_image_url: str = ""
     guest_image_sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$")
     libvirt_uri: str = "qemu:///system"
@@ -129,6 +136,11 @@ class Settings(BaseModel):
         if self.vm_port and self.vm_port == self.container_port:
             raise ValueError("vmPort and containerPort must differ")
         return self
+
+    @property
+    def guests_own_kernel(self) -> bool:
+        """Whether a VM starts from its own disk, so that a kernel installed inside it is what boots next."""
+        return self.boot == "disk" or bool(self.guest_image_url)
 
 
 def setting_keys() -> dict[str, str]:
@@ -279,9 +291,10 @@ class VmImage:
 
     Attributes:
         version: 12 hexadecimal digits of the digest of all that went in.
-        disk: qcow2 file; `kernel` and `initrd` are booted directly with `cmdline`.
+        disk: qcow2 file.
+        kernel: Booted directly, with `initrd` and `cmdline`. Both are empty where the disk boots itself.
         cmdline: Kernel parameters, `name` or `name=value`.
-        size_bytes: Bytes of the three files together.
+        size_bytes: Bytes of these files together.
         built: False for a placeholder that only a preview may use.
     """
 
@@ -292,6 +305,12 @@ class VmImage:
     cmdline: tuple[str, ...] = ()
     size_bytes: int = 0
     built: bool = True
+
+    @classmethod
+    def unbuilt(cls, *, owns_kernel: bool) -> VmImage:
+        """A placeholder that only a preview may use."""
+        files = (Path(), Path()) if owns_kernel else (Path("vmlinuz"), Path("initrd"))
+        return cls(UNBUILT, Path("disk.qcow2"), *files, built=False)
 
 
 @dataclass(frozen=True)
@@ -309,6 +328,11 @@ class ContainerImage:
     reference: str
     size_bytes: int = 0
     built: bool = True
+
+    @classmethod
+    def unbuilt(cls, name: str) -> ContainerImage:
+        """A placeholder, of a workload's name, that only a preview may use."""
+        return cls(UNBUILT, f"{PROJECT}/{name}:{UNBUILT}", built=False)
 
 
 @dataclass(frozen=True)
@@ -604,12 +628,12 @@ def placeholder_spec(
     keys = LabKeys("ssh-ed25519 not-made-yet", _AnyHost(), "not-made-yet")
     images = {
         tier.workload.name: WorkloadImages(
-            VmImage("not-built-yet", Path("disk.qcow2"), Path("vmlinuz"), Path("initrd"), built=False),
-            ContainerImage("not-built-yet", f"{PROJECT}/{tier.workload.name}:not-built-yet", built=False),
+            VmImage.unbuilt(owns_kernel=settings.guests_own_kernel),
+            ContainerImage.unbuilt(tier.workload.name),
         )
         for tier in tiers(name, settings, keys)
     }
-    door = ContainerImage("not-built-yet", f"{PROJECT}/front-door:not-built-yet", built=False)
+    door = ContainerImage.unbuilt("front-door")
     accelerator = Accelerator.KVM if settings.accelerator == "kvm" else Accelerator.TCG
     return LabSpec(name, settings, images, door, keys, accelerator)
 

@@ -32,6 +32,7 @@ IMAGE_PACKAGES = (
     "apt-utils",
     "sqop",
 )
+BOOT_PACKAGES = ("grub-common", "grub-pc-bin")
 BUILD_PACKAGES = ("libvirt-dev", "pkg-config", "gcc", "libc6-dev")
 OTHER_PACKAGES = ("openssh-client", "ca-certificates", "curl")
 TEST_PACKAGES = ("chromium", "chromium-driver")
@@ -40,7 +41,15 @@ TEST_PACKAGES = ("chromium", "chromium-driver")
 
 def wanted_packages(host: Host, more: Sequence[str] = ()) -> list[str]:
     """Debian packages for this host, whether installed or not; `more` are wanted besides what labs need."""
-    wanted = [*DAEMON_PACKAGES, *QEMU_PACKAGES, *IMAGE_PACKAGES, *BUILD_PACKAGES, *OTHER_PACKAGES, *more]
+    wanted = [
+        *DAEMON_PACKAGES,
+        *QEMU_PACKAGES,
+        *IMAGE_PACKAGES,
+        *BOOT_PACKAGES,
+        *BUILD_PACKAGES,
+        *OTHER_PACKAGES,
+        *more,
+    ]
     if which("dockerd") and not _installed(host, ["docker.io"]):
         wanted.remove("docker.io")  # another edition of Docker is here, and would be replaced
     if not (Path(sysconfig.get_path("include")) / "Python.h").exists():

@@ -15,7 +15,7 @@ from pathlib import Path
 from pairlab.errors import CommandError, ImageError
 from pairlab.image.container_archive import write_archive, write_own_layer
 from pairlab.image.recipe import BASE_PACKAGES, VM_PACKAGES, Recipe, short_digest, vm_base_files
-from pairlab.image.record import VERSION_LABEL, ImageRecord, reference
+from pairlab.image.record import DISK, KERNEL, VERSION_LABEL, ImageRecord, reference
 from pairlab.image.rootfs import Stage, build_error, debian_sources, make_root
 from pairlab.progress import Progress
 from pairlab.run import Runner
@@ -112,8 +112,11 @@ class Builder:
         result.mkdir()
         if recipe.form == "vm":
             self.progress(f"{recipe.name} (vm): compressing the disk")
-            self._compress(recipe, out / "disk.raw", result / "disk.qcow2")
-            for name in ("vmlinuz", "initrd"):
+            what = f"making the disk of {recipe.name}"
+            compress(self.runner, out / "disk.raw", result / DISK, what=what, source_format="raw")
+            (out / "disk.raw").unlink()
+            # A disk that boots itself needs neither; its kernel serves to try the host's KVM.
+            for name in (KERNEL,) if recipe.boots_itself else (KERNEL, "initrd"):
                 shutil.move(out / name, result / name)
         else:
             self.progress(f"{recipe.name} (container): separating its layer from the base")
@@ -133,15 +136,39 @@ class Builder:
         self.progress(f"built {recipe.name} ({recipe.form}) {version}")
         return record.placed(image_folder(self.cache, recipe))
 
-    def _compress(self, recipe: Recipe, raw: Path, target: Path) -> None:
-        # zstd: a third of the size, which every lab's upload gains from, for a second of one CPU.
-        argv = ["qemu-img", "convert", "-f", "raw", "-O", "qcow2", "-c", "-o", "compression_type=zstd"]
-        argv += ["-m", "4", "-W"]
-        try:
-            self.runner.run([*argv, str(raw), str(target)])
-        except CommandError as error:
-            raise build_error(f"making the disk of {recipe.name}", error) from error
-        raw.unlink()
+
+def compress(runner: Runner, source: Path, target: Path, *, what: str, source_format: str = "") -> None:
+    """Make a compressed qcow2 file of a disk image.
+
+    Args:
+        runner: Runs qemu-img.
+        source: The image.
+        target: The new file.
+        what: What is being done, for the error.
+        source_format: Format of the image; empty lets qemu-img find out.
+
+    Raises:
+        ImageError: It is no disk image, or does not fit onto this disk.
+    """
+    given = ["-f", source_format] if source_format else []
+    # zstd: a third of the size, which every lab's upload gains from, for a second of one CPU.
+    argv = [
+        "qemu-img",
+        "convert",
+        *given,
+        "-O",
+        "qcow2",
+        "-c",
+        "-o",
+        "compression_type=zstd",
+        "-m",
+        "4",
+        "-W",
+    ]
+    try:
+        runner.run([*argv, str(source), str(target)])
+    except CommandError as error:
+        raise build_error(what, error) from error
 
 
 def _check_updates(recipe: Recipe, packages: Mapping[str, str]) -> None:

@@ -10,10 +10,9 @@ import urllib.request
 from pathlib import Path
 from typing import BinaryIO
 
-from pairlab.errors import CommandError, ImageError
-from pairlab.image.builder import keep
-from pairlab.image.record import ImageRecord
-from pairlab.image.rootfs import build_error
+from pairlab.errors import ImageError
+from pairlab.image.builder import compress, keep
+from pairlab.image.record import DISK, ImageRecord
 from pairlab.model import VmImage
 from pairlab.progress import Progress
 from pairlab.run import Runner
@@ -21,7 +20,6 @@ from pairlab.run import Runner
 CHUNK_BYTES = 1 << 20
 TELL_EVERY_S = 2.0
 TIMEOUT_S = 60.0
-DISK = "disk.qcow2"
 
 
 def guest_folder(cache: Path, sha256: str) -> Path:
@@ -62,10 +60,7 @@ def fetch_guest(
             hint="it is damaged or another version: take the digest from its publisher for guestImageSha256",
         )
     progress("converting the guest image")
-    try:
-        runner.run(["qemu-img", "convert", "-O", "qcow2", str(fetched), str(result / DISK)])
-    except CommandError as error:
-        raise build_error(f"converting {url}", error) from error
+    compress(runner, fetched, result / DISK, what=f"converting {url}")
     record = ImageRecord.of(result, name="guest", form="vm", version=sha256[:12], recipe=sha256, packages={})
     keep(result, guest_folder(cache, sha256))
     return record.placed(guest_folder(cache, sha256))

@@ -9,13 +9,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pairlab.image.container_archive import file_digest
-from pairlab.model import RENEW, Repository, Workload
+from pairlab.model import RENEW, BootKind, Repository, Workload
 from pairlab.render import TEMPLATES, render
 
 FORMAT = 2
 """Raised when the way of building changes what comes out."""
 
 BUILD_SCRIPT = "image/build.sh.j2"
+BOOT_SCRIPT = "image/grub.cfg.j2"
 BASE_PACKAGES = ("apt",)
 """Beside Debian's essential ones; apt stays in the images, so that they can be patched in place."""
 KERNEL_PACKAGE = "linux-image-cloud-amd64"
@@ -74,7 +75,6 @@ MASKED = (
 )
 """Units that need hardware, udev or D-Bus, or that would change the guest behind an experiment's back."""
 CMDLINE = (
-    "root=/dev/vda",
     "rw",
     "rootfstype=ext4",
     "console=ttyS0",
@@ -83,6 +83,8 @@ CMDLINE = (
     "no_timer_check",
     "systemd.show_status=false",
 )
+ROOT_DEVICES = {"direct": "/dev/vda", "disk": "/dev/vda1"}
+"""How a VM starts -> its root: the whole disk, or the partition that leaves place for a boot loader."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ class Recipe:
         commands: Run in its root at the end, as argument lists.
         config: The container's run-time configuration.
         updates: Packages that take the place of the release pocket's.
+        boot: How a VM starts: `direct`, by the image's kernel files; `disk`, by a boot loader on the disk.
     """
 
     name: str
@@ -127,13 +130,26 @@ class Recipe:
     commands: tuple[tuple[str, ...], ...] = ()
     config: Mapping[str, object] = field(default_factory=dict[str, object])
     updates: Repository | None = None
+    boot: BootKind = "direct"
+
+    @property
+    def boots_itself(self) -> bool:
+        """Whether its disk has a boot loader, and so owns its kernel."""
+        return self.form == "vm" and self.boot == "disk"
+
+    @property
+    def cmdline(self) -> tuple[str, ...]:
+        """Kernel parameters of a VM."""
+        return (f"root={ROOT_DEVICES[self.boot]}", *CMDLINE)
 
     @property
     def digest(self) -> str:
         """16 hexadecimal digits over all of it, and over the base that it stands on."""
         base = [BASE_PACKAGES, VM_PACKAGES if self.form == "vm" else (), MODULES]
-        way = (TEMPLATES / BUILD_SCRIPT).read_text()
-        return short_digest([FORMAT, way, base, asdict(self, dict_factory=_without_place)], 16)
+        scripts = (BUILD_SCRIPT, BOOT_SCRIPT) if self.boots_itself else (BUILD_SCRIPT,)
+        way = [(TEMPLATES / name).read_text() for name in scripts]
+        line = self.cmdline if self.boots_itself else ()
+        return short_digest([FORMAT, way, base, line, asdict(self, dict_factory=_without_place)], 16)
 
 
 def _without_place(fields: list[tuple[str, object]]) -> dict[str, object]:
@@ -161,7 +177,7 @@ def vm_base_files() -> dict[str, File]:
     return {path: File(render("guest/tiny-initramfs.conf.j2", modules=MODULES))}
 
 
-def vm_recipe(workload: Workload, updates: Repository | None = None) -> Recipe:
+def vm_recipe(workload: Workload, updates: Repository | None = None, *, boot: BootKind = "direct") -> Recipe:
     """The VM disk of a workload: a whole system, of which only what the workload needs starts first."""
     units = (workload.unit, *workload.enable)
     first = " ".join((*units, "ssh.service"))
@@ -187,7 +203,7 @@ def vm_recipe(workload: Workload, updates: Repository | None = None) -> Recipe:
         ("rm", "-f", "/etc/fstab"),
         ("sh", "-c", "rm -f /etc/ssh/ssh_host_*"),
     )
-    return Recipe(workload.name, "vm", workload.packages, files, commands, updates=updates)
+    return Recipe(workload.name, "vm", workload.packages, files, commands, updates=updates, boot=boot)
 
 
 def container_recipe(workload: Workload, updates: Repository | None = None) -> Recipe:

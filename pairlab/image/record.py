@@ -14,7 +14,7 @@ from pairlab.model import PROJECT
 VERSION_LABEL = "org.pairlab.image"
 """Label of a container image; its value is the image's version."""
 
-
+DISK, KERNEL = "disk.qcow2", "vmlinuz"
 SOUND = "sound.json"
 """Beside the files: how they looked when their digests were last checked."""
 

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from pairlab.errors import CommandError, ImageError
 from pairlab.image.apt_source import AptSource
+from pairlab.image.boot_area import PARTITION_START_BYTES, make_boot_area
 from pairlab.image.recipe import BASE_PACKAGES, BUILD_SCRIPT, File, Files, HostFile, Recipe
 from pairlab.model import Repository
 from pairlab.progress import Progress, heartbeat
@@ -22,7 +23,7 @@ from pairlab.run import Runner, tail
 
 SUITE = "bookworm"
 TIMEOUT_S = 1800.0
-DISK_SIZE = "2G"
+DISK_BYTES = 2 << 30
 EPOCH = 1_700_000_000
 """Newest time stamp of a file, seconds since 1970, so that equal input gives equal layers."""
 
@@ -132,7 +133,7 @@ def make_root(
             now[0] = f"{recipe.name} ({recipe.form}): {said}"
             progress(now[0])
 
-    script = _write_script(recipe, stages, out)
+    script = _write_script(recipe, stages, out, boot_area=_write_boot_area(recipe, out, runner))
     # As root it would mount in the host's own name space, and leave that behind when it is killed.
     private = ["unshare", "--mount", "--propagation=private"] if os.geteuid() == 0 else []
     argv = [*private, "mmdebstrap", "--mode=auto", "--format=null", f"--customize-hook={script}"]
@@ -161,7 +162,16 @@ def _from_tar(base: Sequence[Path]) -> list[str]:
     return ["--variant=custom", "--skip=check/empty", *(f"--setup-hook={hook}" for hook in hooks)]
 
 
-def _write_script(recipe: Recipe, stages: list[Stage], out: Path) -> Path:
+def _write_boot_area(recipe: Recipe, out: Path, runner: Runner) -> Path | None:
+    """Where the boot loader of a disk that starts by itself lies; None for other images."""
+    if not recipe.boots_itself:
+        return None
+    target = out / "boot-area"
+    target.write_bytes(make_boot_area(runner, recipe.cmdline, disk_bytes=DISK_BYTES, scratch=out))
+    return target
+
+
+def _write_script(recipe: Recipe, stages: list[Stage], out: Path, *, boot_area: Path | None) -> Path:
     steps = [
         {
             "packages": stage.packages,
@@ -183,7 +193,9 @@ def _write_script(recipe: Recipe, stages: list[Stage], out: Path) -> Path:
             recipe=recipe.digest,
             epoch=EPOCH,
             uuid=uuid.uuid5(uuid.NAMESPACE_URL, recipe.digest),
-            disk_size=DISK_SIZE,
+            disk_bytes=DISK_BYTES,
+            boot_area=boot_area,
+            partition_start=PARTITION_START_BYTES,
         )
     )
     script.chmod(0o755)

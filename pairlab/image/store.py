@@ -15,20 +15,17 @@ from pairlab.image.guest_image import fetch_guest, guest_folder, guest_image
 from pairlab.image.lock import locked
 from pairlab.image.private_apt import APT
 from pairlab.image.recipe import (
-    CMDLINE,
     Recipe,
     container_recipe,
     front_door_recipe,
     repository_recipe,
     vm_recipe,
 )
-from pairlab.image.record import VERSION_LABEL, ImageRecord, reference
+from pairlab.image.record import DISK, KERNEL, VERSION_LABEL, ImageRecord, reference
 from pairlab.image.repository import REPOSITORIES, read_repository
-from pairlab.model import PROJECT, ContainerImage, Repository, VmImage, Workload, WorkloadImages
+from pairlab.model import BootKind, ContainerImage, Repository, VmImage, Workload, WorkloadImages
 from pairlab.progress import Progress
 from pairlab.run import Runner
-
-UNBUILT = "not-built-yet"
 
 
 class ImageStore:
@@ -51,6 +48,7 @@ class ImageStore:
         *,
         progress: Progress,
         updates: Repository | None = None,
+        boot: BootKind = "direct",
     ) -> WorkloadImages:
         """Both forms of a workload, built if they are missing or damaged.
 
@@ -58,16 +56,23 @@ class ImageStore:
             workload: What to build.
             progress: Told each phase, and now and then in a long one.
             updates: Packages that take the place of the release pocket's, where a form holds them.
+            boot: How the VM starts.
 
         Raises:
             ImageError: A build failed, or came out without an update; nothing half-made is left.
         """
-        recipes = [vm_recipe(workload, updates), container_recipe(workload, updates)]
-        vm, container = self._ensure_all(recipes, progress)
-        return WorkloadImages(_vm_image(vm), _container_image(container))
+        vm, container = vm_recipe(workload, updates, boot=boot), container_recipe(workload, updates)
+        records = self._ensure_all([vm, container], progress)
+        return WorkloadImages(_vm_image(vm, records[0]), _container_image(records[1]))
 
     def rebuild(
-        self, workload: Workload, form: str, *, progress: Progress, updates: Repository | None = None
+        self,
+        workload: Workload,
+        form: str,
+        *,
+        progress: Progress,
+        updates: Repository | None = None,
+        boot: BootKind = "direct",
     ) -> int:
         """Build one form of a workload also if it is there; returns the bytes that came out.
 
@@ -76,11 +81,13 @@ class ImageStore:
             form: `vm` or `container`.
             progress: Told each phase.
             updates: As for `ensure`.
+            boot: As for `ensure`.
 
         Raises:
             ImageError: The build failed; what was there before stays.
         """
-        recipe = (vm_recipe if form == "vm" else container_recipe)(workload, updates)
+        vm = form == "vm"
+        recipe = vm_recipe(workload, updates, boot=boot) if vm else container_recipe(workload, updates)
         with locked(self._cache, progress), _written(self._cache):
             self._clear_half_made()
             (record,) = Builder(self._cache, self._runner, progress).build_all([recipe])
@@ -104,6 +111,10 @@ class ImageStore:
         """An image that serves a package repository, built if it is missing or damaged."""
         return _container_image(self._ensure_all([repository_recipe(repository)], progress)[0])
 
+    def ensure_recipe(self, recipe: Recipe, *, progress: Progress) -> ImageRecord:
+        """An image of a recipe of the caller's own, built if it is missing or damaged."""
+        return self._ensure_all([recipe], progress)[0]
+
     def ensure_guest(self, url: str, sha256: str, *, progress: Progress) -> VmImage:
         """A cloud image as the guest, fetched if it is missing or damaged.
 
@@ -124,22 +135,25 @@ class ImageStore:
                 )
         return guest_image(record)
 
-    def planned(self, workload: Workload) -> WorkloadImages:
+    def planned(self, workload: Workload, *, boot: BootKind = "direct") -> WorkloadImages:
         """Both forms as far as they are built; else stand-ins that only a preview may use."""
-        vm = self._find(vm_recipe(workload))
-        container = self._find(container_recipe(workload))
+        recipe = vm_recipe(workload, boot=boot)
+        vm, container = self._find(recipe), self._find(container_recipe(workload))
         return WorkloadImages(
-            _vm_image(vm)
-            if vm
-            else VmImage(UNBUILT, Path("disk.qcow2"), Path("vmlinuz"), Path("initrd"), built=False),
-            _container_image(container) if container else _unbuilt_container(workload.name),
+            _vm_image(recipe, vm) if vm else VmImage.unbuilt(owns_kernel=recipe.boots_itself),
+            _container_image(container) if container else ContainerImage.unbuilt(workload.name),
         )
+
+    def planned_guest(self, sha256: str) -> VmImage:
+        """A cloud image if it is fetched; else a stand-in that only a preview may use."""
+        record = ImageRecord.read(guest_folder(self._cache, sha256) / "record.json")
+        return guest_image(record) if record else VmImage.unbuilt(owns_kernel=True)
 
     def planned_front_door(self) -> ContainerImage:
         """The proxy's image if it is built; else a stand-in that only a preview may use."""
         recipe = front_door_recipe()
         record = self._find(recipe)
-        return _container_image(record) if record else _unbuilt_container(recipe.name)
+        return _container_image(record) if record else ContainerImage.unbuilt(recipe.name)
 
     def records(self) -> list[ImageRecord]:
         """All built images, newest first."""
@@ -163,6 +177,10 @@ class ImageStore:
     def _layers(self, version: str) -> dict[str, int]:
         """Digest of each layer of a container image -> its bytes."""
         return layer_sizes(self._record(version).folder / "image.tar")
+
+    def any_kernel(self) -> Path | None:
+        """The newest kernel among the images, to try on this host; None if none has been built."""
+        return next((record.folder / KERNEL for record in self.records() if KERNEL in record.files), None)
 
     def prune(self, in_use: Collection[str], *, progress: Progress) -> list[ImageRecord]:
         """Remove the images whose version is not in use, and what no image that is left was made of.
@@ -266,21 +284,20 @@ def _written(cache: Path) -> Iterator[None]:
         raise ImageError(f"an image could not be written: {error.strerror}", hint=hint) from error
 
 
-def _vm_image(record: ImageRecord) -> VmImage:
+def _vm_image(recipe: Recipe, record: ImageRecord) -> VmImage:
     folder = record.folder
+    disk = folder / DISK
+    if recipe.boots_itself:
+        return VmImage(record.version, disk, Path(), Path(), size_bytes=record.sizes[DISK])
     return VmImage(
         record.version,
-        disk=folder / "disk.qcow2",
-        kernel=folder / "vmlinuz",
+        disk,
+        kernel=folder / KERNEL,
         initrd=folder / "initrd",
-        cmdline=CMDLINE,
+        cmdline=recipe.cmdline,
         size_bytes=record.size_bytes,
     )
 
 
 def _container_image(record: ImageRecord) -> ContainerImage:
     return ContainerImage(record.version, reference(record.name, record.version), record.size_bytes)
-
-
-def _unbuilt_container(name: str) -> ContainerImage:
-    return ContainerImage(UNBUILT, f"{PROJECT}/{name}:{UNBUILT}", built=False)

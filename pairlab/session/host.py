@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from pairlab.errors import LabError, UsageError
 from pairlab.host.facts import HostReport, LabNeeds, Row, examine
@@ -28,7 +27,9 @@ def doctor(bench: Workbench, lab: str = "dev") -> HostReport:
         up=spec is not None,
     )
     extra = {"Pulumi CLI": lambda: _cli_row(bench), "plugins": lambda: _plugins_row(settings)}
-    return examine(_host(bench, settings), needs, cache=bench.cache, kernel=_kernel(bench), extra=extra)
+    return examine(
+        _host(bench, settings), needs, cache=bench.cache, kernel=bench.images.any_kernel(), extra=extra
+    )
 
 
 def setup(bench: Workbench, settings: Settings, confirm: Confirm, packages: Sequence[str] = ()) -> bool:
@@ -113,11 +114,3 @@ def _plugins_row(settings: Settings) -> Row:
     return Row(
         "plugins", True, ", ".join(f"{use.name} {use.version}: {use.origin}" for use in chosen.values())
     )
-
-
-def _kernel(bench: Workbench) -> Path | None:
-    """A guest kernel to probe KVM with: that of the newest VM image."""
-    for record in bench.images.records():
-        if record.form == "vm":
-            return record.folder / "vmlinuz"
-    return None

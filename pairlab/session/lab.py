@@ -24,6 +24,8 @@ from pairlab.model import (
     Settings,
     SideName,
     Tier,
+    VmImage,
+    WorkloadImages,
     check_lab_name,
     lab_dir,
     load_spec,
@@ -78,7 +80,9 @@ def preview(bench: Workbench, lab: str, overrides: Mapping[str, Any]) -> Outcome
     if previous is not None:
         tiers = tiers_of(stack, lab, settings, previous.keys)
         keys = ensure_keys(lab_dir(lab), _hosts(tiers), bench.runner)
-        images = {tier.workload.name: bench.images.planned(tier.workload) for tier in tiers}
+        images = {t.workload.name: bench.images.planned(t.workload, boot=settings.boot) for t in tiers}
+        if settings.guest_image_url:
+            images = _with_guest(images, bench.images.planned_guest(settings.guest_image_sha256))
         door = bench.images.planned_front_door()
         spec = replace(spec, keys=keys, images=images, front_door=door, accelerator=previous.accelerator)
     return bench.engine(settings).preview(lab, lambda: stack.declare(spec), progress=lambda _: None)
@@ -206,19 +210,26 @@ def _make_spec(
     draft = placeholder_spec(lab, settings, stack.tiers)
     keys = _keys_for(bench, lab, tiers_of(stack, lab, settings, draft.keys))
     tiers = tiers_of(stack, lab, settings, keys)
-    images = {t.workload.name: bench.images.ensure(t.workload, progress=bench.progress) for t in tiers}
+    images = {
+        tier.workload.name: bench.images.ensure(tier.workload, progress=bench.progress, boot=settings.boot)
+        for tier in tiers
+    }
     door = bench.images.ensure_front_door(progress=bench.progress)
-    kernel = images[tiers[0].workload.name].vm.kernel
     if settings.guest_image_url:
         guest = bench.images.ensure_guest(
             settings.guest_image_url, settings.guest_image_sha256, progress=bench.progress
         )
-        images = {name: replace(both, vm=guest) for name, both in images.items()}
+        images = _with_guest(images, guest)
+    kernel = bench.images.any_kernel()
     chosen, reason = accelerator(
         bench.cache, bench.runner, settings.accelerator, kernel=kernel, progress=bench.progress
     )
     spec = LabSpec(lab, settings, images, door, keys, chosen)
     return spec, tiers, reason
+
+
+def _with_guest(images: Mapping[str, WorkloadImages], guest: VmImage) -> dict[str, WorkloadImages]:
+    return {name: replace(both, vm=guest) for name, both in images.items()}
 
 
 def _keys_for(bench: Workbench, lab: str, tiers: list[Tier]) -> LabKeys:

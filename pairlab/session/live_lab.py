@@ -89,6 +89,7 @@ class LiveLab:
             "vm" if side is SideName.VM else "container",
             progress=self._bench.progress,
             updates=self._update_alone,
+            boot=self.base.settings.boot,
         )
 
     def transfer_bytes(self, side: SideName) -> int:
@@ -140,7 +141,10 @@ class LiveLab:
     @cached_property
     def _updated_images(self) -> WorkloadImages:
         return self._bench.images.ensure(
-            self.workload, progress=self._bench.progress, updates=self._update_alone
+            self.workload,
+            progress=self._bench.progress,
+            updates=self._update_alone,
+            boot=self.base.settings.boot,
         )
 
     @cached_property

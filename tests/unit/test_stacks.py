@@ -245,6 +245,17 @@ def test_vms_name_their_disks_by_path_so_that_a_new_disk_is_a_new_vm(stack: str)
             assert name in names
 
 
+@pytest.mark.parametrize(
+    "settings", [{"boot": "disk"}, {"guest_image_url": "file:///x", "guest_image_sha256": "0" * 64}]
+)
+def test_a_guest_that_owns_its_kernel_is_given_none(stack: str, settings: dict[str, str]) -> None:
+    direct, own = declare(stack), declare(stack, **settings)
+    assert [name for name in direct.inputs if "-kernel-" in name]
+    assert not [name for name in own.inputs if "-kernel-" in name or "-initrd-" in name]
+    for inputs in own.of_type("libvirt:index/domain:Domain").values():
+        assert not {"kernel", "initrd", "cmdlines"} & {name for name, value in inputs.items() if value}
+
+
 def test_metadata_names_the_lab(stack: str) -> None:
     for inputs in declare(stack).of_type("libvirt:index/domain:Domain").values():
         assert 'xmlns="urn:pairlab:lab" name="dev"' in inputs["metadata"]

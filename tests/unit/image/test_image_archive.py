@@ -67,10 +67,11 @@ def test_whatever_goes_in_changes_the_digest():
         vm_recipe(WEB, updates),
         vm_recipe(WEB, replace(updates, digest="b" * 12, packages={"libssl3": "1"})),
         vm_recipe(replace(WEB, packages=("nginx-light",))),
+        vm_recipe(WEB, boot="disk"),
         container_recipe(WEB),
     ]
     assert vm_recipe(WEB).digest == plain.digest
-    assert len({recipe.digest for recipe in [plain, *others]}) == 5
+    assert len({recipe.digest for recipe in [plain, *others]}) == 6
 
 
 def test_where_updates_lie_and_who_signed_them_makes_no_other_image():

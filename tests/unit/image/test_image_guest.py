@@ -22,7 +22,9 @@ def store(tmp_path):
 
 def test_a_guest_is_fetched_once_and_boots_its_own_kernel(store, published, tmp_path):
     told = []
+    assert not store.planned_guest(published[1]).built
     image = store.ensure_guest(*published, progress=told.append)
+    assert store.planned_guest(published[1]) == image
     assert image.disk.read_bytes() == b"QFIcloud image"
     assert (image.kernel.name, image.initrd.name, image.version) == ("", "", published[1][:12])
     (tmp_path / "cloud.img").unlink()

@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from image_worlds import WEB, BuildingRunner
+from image_worlds import WEB, BuildingRunner, grub_boot_image
 
 from pairlab.errors import ImageError
+from pairlab.image import boot_area
 from pairlab.image.store import ImageStore
 from pairlab.model import Repository
 
@@ -79,6 +80,34 @@ def test_a_rebuild_starts_from_the_kept_bases(store, runner, told, tmp_path, rep
     assert sorted((tmp_path / "images" / "bases").iterdir()) == bases
     assert len(bases) == 3
     assert len(store.records()) == 4
+
+
+def test_a_disk_that_boots_itself_is_another_image_on_the_same_bases(store, runner, told, tmp_path):
+    files = tmp_path / "grub"
+    files.mkdir()
+    (files / "boot.img").write_bytes(grub_boot_image())
+    direct = store.ensure(WEB, progress=told.append)
+    bases = sorted((tmp_path / "images" / "bases").iterdir())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boot_area, "GRUB_FILES", files)
+        disk = store.ensure(WEB, progress=told.append, boot="disk")
+    assert disk.container == direct.container
+    assert disk.vm.version != direct.vm.version
+    assert (disk.vm.kernel.name, disk.vm.initrd.name, disk.vm.cmdline) == ("", "", ())
+    assert disk.vm.size_bytes == disk.vm.disk.stat().st_size
+    assert sorted((tmp_path / "images" / "bases").iterdir()) == bases
+    assert store.planned(WEB, boot="disk") == disk
+    assert store.planned(WEB) == direct
+    assert "root=/dev/vda" in direct.vm.cmdline
+
+
+def test_a_kernel_to_try_is_one_of_any_image_that_has_it(store, runner, told, tmp_path):
+    assert store.any_kernel() is None
+    vm = store.ensure(WEB, progress=told.append).vm
+    guest = tmp_path / "guest.img"
+    guest.write_bytes(b"newer, and without a kernel beside it")
+    store.ensure_guest(guest.as_uri(), hashlib.sha256(guest.read_bytes()).hexdigest(), progress=told.append)
+    assert store.any_kernel() == vm.kernel
 
 
 def test_an_update_makes_other_images_that_hold_it(store, runner, told, repository):
