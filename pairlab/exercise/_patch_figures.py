@@ -157,10 +157,15 @@ def _survival(result: RunResult, variant: Variant) -> Conclusion:
         else f"{named}: the update survives a restart, a kill and a scale-out."
     )
     # A statement about what happened each time, not about an amount: every repetition must agree.
-    times = {q: {f.verdict for f in found if f.question == q} for q in {f.question for f in found}}
-    agreed = bool(times) and all(len(verdicts) == 1 for verdicts in times.values())
-    basis = f"{len(found)} observations, the same in each repetition" if agreed else "the repetitions differ"
-    return Conclusion(text=text, carried=agreed, basis=basis, variants=[variant.key])
+    verdicts = {q: [f.verdict for f in found if f.question == q] for q in {f.question for f in found}}
+    enough = bool(verdicts) and all(len(each) >= CLAIM_SAMPLES for each in verdicts.values())
+    agreed = all(len(set(each)) == 1 for each in verdicts.values())
+    basis = f"{len(found)} observations, the same in each repetition"
+    if not agreed:
+        basis = "the repetitions differ"
+    elif not enough:
+        basis = f"{len(found)} observations, of fewer than {CLAIM_SAMPLES} repetitions"
+    return Conclusion(text=text, carried=enough and agreed, basis=basis, variants=[variant.key])
 
 
 def _sentence(variant: Variant) -> str:
