@@ -24,6 +24,8 @@ CHUNK_BYTES = 65536
 OnLine = Callable[[str], None] | None
 GRACE_S = 5.0  # that a command gets to clean up when it is ended early
 CONNECT_TIMEOUT_S = 10
+SHARED_S = 5
+"""How long a connection waits for the next command."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,8 @@ class SshRunner:
         port: TCP port of its ssh server.
         jump: `user@host:port` to go through, by the user's default key; empty to go straight.
         prefix: Begins every command there, such as `sudo`.
+        control: Folder of this account's alone for sockets by which commands that follow one another share
+            a connection; None connects anew each time. Under emulation a connection costs a guest seconds.
     """
 
     address: str
@@ -176,6 +180,7 @@ class SshRunner:
     port: int = 22
     jump: str = ""
     prefix: tuple[str, ...] = ()
+    control: Path | None = None
 
     def argv(self, argv: Sequence[str], *, tty: bool = False) -> list[str]:
         """The ssh command line that runs `argv` there; no `argv` means a login shell."""
@@ -189,6 +194,14 @@ class SshRunner:
             "LogLevel=ERROR",
         ]
         options += [] if tty else ["BatchMode=yes"]
+        if self.control is not None:
+            # %C: a digest of machine, port and account. A machine that died is noticed within seconds.
+            options += [
+                "ControlMaster=auto",
+                f"ControlPersist={SHARED_S}",
+                f'ControlPath="{self.control}/%C"',
+            ]
+            options += ["ServerAliveInterval=1", "ServerAliveCountMax=3"]
         flags = [word for option in options for word in ("-o", option)]
         command = ["ssh", "-F", "none", "-i", str(self.key), "-p", str(self.port), *flags]
         command += [*(["-J", self.jump] if self.jump else []), *(["-t"] if tty else [])]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import stat
+import tempfile
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
-from pairlab.errors import SideError
+from pairlab.errors import HostError, SideError
 from pairlab.model import Instance, SideName
 from pairlab.run import Runner, SshRunner
 from pairlab.side import SideContext, _process, pick
@@ -65,6 +68,7 @@ class LabSide:
             local=self._context.local,
             jump=_ssh_host(self._objects.uri),
             prefix=("sudo", "--non-interactive") if admin else (),
+            control=_sockets(),
         )
 
     def restart(self, index: int, *, tier: str = "") -> None:
@@ -176,6 +180,20 @@ class LabSide:
         except FileNotFoundError:
             return None
         return _process.age_s(pid)
+
+
+def _sockets() -> Path:
+    """A folder of this account's alone; in a short place, as a socket's path may have 104 characters."""
+    folder = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"pairlab-{os.geteuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if (
+        found.st_uid != os.geteuid()
+        or stat.S_IMODE(found.st_mode) != 0o700
+        or not stat.S_ISDIR(found.st_mode)
+    ):
+        raise HostError(f"{folder} is not this account's alone", hint=f"remove {folder}: it is made anew")
+    return folder
 
 
 def _ssh_host(uri: str) -> str:

@@ -1,6 +1,9 @@
 """What every Runner does: here, over real ssh, and in a real container."""
 
+import dataclasses
 import getpass
+import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +29,27 @@ def ssh_runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshRunner]:
         yield SshRunner("127.0.0.1", getpass.getuser(), where / "user", known, port=port)
 
 
+@pytest.fixture
+def shared_runner(ssh_runner: SshRunner) -> Iterator[SshRunner]:
+    """The same, with commands that share a connection."""
+    with tempfile.TemporaryDirectory(prefix="pl ") as folder:
+        yield dataclasses.replace(ssh_runner, control=Path(folder))
+
+
+def test_commands_that_follow_one_another_share_a_connection(shared_runner: SshRunner) -> None:
+    assert shared_runner.control is not None
+    assert shared_runner.run(["echo", "one"]).stdout == "one\n"
+    (socket,) = shared_runner.control.iterdir()
+    assert stat.S_ISSOCK(socket.stat().st_mode)
+    known = shared_runner.known_hosts.with_name("emptied")
+    known.touch()
+    # Without the pinned key no new connection would come about.
+    again = dataclasses.replace(shared_runner, known_hosts=known)
+    assert again.run(["echo", "two"]).stdout == "two\n"
+    done = shared_runner.run(["sh", "-c", "echo because >&2; exit 3"], check=False)
+    assert (done.returncode, done.stderr) == (3, "because\n")
+
+
 @pytest.fixture(scope="module")
 def exec_runner(busybox_image: str) -> Iterator[DockerExecRunner]:
     local, name = LocalRunner(), "plside-exec"
@@ -40,6 +64,7 @@ def exec_runner(busybox_image: str) -> Iterator[DockerExecRunner]:
     params=[
         "local",
         pytest.param("ssh_runner", marks=pytest.mark.integration),
+        pytest.param("shared_runner", marks=pytest.mark.integration),
         pytest.param("exec_runner", marks=pytest.mark.integration),
     ]
 )
