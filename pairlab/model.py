@@ -32,9 +32,6 @@ LABEL = "org.pairlab.lab"
 METADATA_NAMESPACE = "urn:pairlab:lab"
 """XML namespace of the metadata that every libvirt domain of a lab carries."""
 
-RENEW = "/usr/local/lib/pairlab/renew"
-"""Program in a container image whose workload can renew its processes."""
-
 LAB_NAME = re.compile(r"[a-z][a-z0-9-]{0,29}(?<!-)")
 MAX_INSTANCES = 50
 LABS_NETWORK = ipaddress.IPv4Network("10.213.0.0/16")
@@ -213,8 +210,6 @@ class Workload:
         enable: systemd units, besides `unit`, that the VM starts.
         unit_lines: Lines of the `[Service]` section that its unit gets in a VM.
         stop_signal: What ends the container's main process gracefully.
-        renew: Template of the program `RENEW` in the container image, which lets new processes of updated
-            files serve while the container's main process stays; empty where the workload cannot do that.
     """
 
     name: str
@@ -229,7 +224,6 @@ class Workload:
     enable: tuple[str, ...] = ()
     unit_lines: tuple[str, ...] = ()
     stop_signal: str = "SIGTERM"
-    renew: str = ""
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,6 @@ WEB = Workload(
     command=("/usr/sbin/nginx", "-g", "daemon off;"),
     user="www-data",
     stop_signal="SIGQUIT",
-    renew="workload/web/renew.sh.j2",
     files={
         "/etc/nginx/nginx.conf": "workload/web/nginx.conf.j2",
         "/etc/pairlab/page.html": "workload/web/default.html.j2",

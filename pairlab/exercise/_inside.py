@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 
 from pairlab.errors import ExerciseError
-from pairlab.model import RENEW, SideName, Workload
+from pairlab.model import Workload
 from pairlab.run import Runner
 
 APT_TIMEOUT_S = 300.0
@@ -57,29 +57,6 @@ def install(admin: Runner, packages: Mapping[str, str], *, downgrade: bool = Fal
     options += ["--allow-downgrades"] if downgrade else []
     wanted = [f"{name}={version}" for name, version in packages.items()]
     admin.run(["apt-get", *LOCKS, *options, "install", *wanted], env=NONINTERACTIVE, timeout_s=APT_TIMEOUT_S)
-
-
-def activate(side: SideName, workload: Workload, *, admin: Runner, usual: Runner) -> None:
-    """Let the workload's processes be those of the files that are installed now.
-
-    Args:
-        side: Which half the instance belongs to.
-        workload: What it runs.
-        admin: Runs commands in it as its administrator.
-        usual: Runs commands in it as its usual account.
-
-    Raises:
-        ExerciseError: Its side has no way to do that.
-    """
-    if side is SideName.VM:
-        admin.run(["systemctl", "restart", workload.unit], timeout_s=APT_TIMEOUT_S)
-    elif workload.renew:
-        usual.run([RENEW], timeout_s=APT_TIMEOUT_S)
-    else:
-        raise ExerciseError(
-            f"{workload.name} cannot renew its processes inside a container",
-            hint="its first process is the container: rebuild the image instead",
-        )
 
 
 def stale_servers(runner: Runner, workload: Workload) -> list[int]:

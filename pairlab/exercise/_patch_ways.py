@@ -15,6 +15,7 @@ from pairlab.results import Variant
 if TYPE_CHECKING:
     from pairlab.exercise import Lab
 
+RESTART_TIMEOUT_S = 120.0
 STEADY = 20
 """Good answers before and after a change: a second of calm at the client's rate."""
 
@@ -62,6 +63,14 @@ class Way:
         self._strategy = strategy
         self._update = update
         self.fleet = Fleet(lab, strategy.side)
+
+    @property
+    def activates(self) -> bool:
+        """Whether the running processes become those of the update.
+
+        In a container the first process is the container: to start it anew ends the container.
+        """
+        return not self._strategy.in_place or self.fleet.side is SideName.VM
 
     def bring_in(self, client: Client) -> int:
         """One instance after the other; returns the bytes of package files that were fetched."""
@@ -121,5 +130,5 @@ class Way:
         admin = self.fleet.admin(index)
         packages = self._update.before if back else self._update.packages
         _inside.install(admin, packages, downgrade=back)
-        usual = self.fleet.usual(index)
-        _inside.activate(self.fleet.side, self._lab.workload, admin=admin, usual=usual)
+        if self.activates:
+            admin.run(["systemctl", "restart", self._lab.workload.unit], timeout_s=RESTART_TIMEOUT_S)

@@ -74,7 +74,7 @@ class LabExercise:
                 start = time.monotonic()
                 with self._log.step("at-once", strategy=strategy.naive.title) as changes:
                     way.bring_in_at_once()
-                    changes += self._await_served(client, way.fleet, self._update.new, start)
+                    changes += self._see_it_run(client, strategy, way, start)
             with self._log.doing(strategy.rolling):
                 self._try_survival(way)
         if number == 0:
@@ -116,7 +116,7 @@ class LabExercise:
             start = time.monotonic()
             with log.step(strategy.rolling.key) as changes:
                 fetched = way.bring_in(client)
-                changes += self._await_served(client, fleet, self._update.new, start)
+                changes += self._see_it_run(client, strategy, way, start)
         taken = 0 if strategy.in_place else self._lab.transfer_bytes(fleet.side)
         owned = fleet.written_bytes() - (owned_before if strategy.in_place else 0)
         log.sample(plan.DOWNLOADED, fetched)
@@ -218,24 +218,42 @@ class LabExercise:
         hundredths = quantiles(answered, n=100, method="inclusive")
         log.sample(plan.P50, 1000 * hundredths[49])
         log.sample(plan.P99, 1000 * hundredths[98])
-        self._check_processes(fleet)
+
+    def _see_it_run(self, client: Client, strategy: Strategy, way: Way, start: float) -> list[str]:
+        """Wait until the update serves everywhere, where a side can do that; the sanity check with it."""
+        fleet = way.fleet
+        if strategy.in_place:
+            self._log.sample(plan.INSTALLED, time.monotonic() - start)
+        if way.activates:
+            served = self._await_served(client, fleet, self._update.new, start)
+            self._log.sample(plan.FIRST, served[0][0])
+            self._log.sample(plan.LAST, served[-1][0])
+        stale = {i: _inside.stale_servers(fleet.tracer(i), self._lab.workload) for i in fleet.indexes}
+        if way.activates and any(stale.values()):
+            raise ExerciseError(
+                f"the update is in, and processes still run the old files: {stale}",
+                hint="the figures would be of a patch that did not take: `invoke lab.logs` may say why",
+            )
+        if way.activates:
+            self._log.finding(
+                plan.RUNS_IT, "it maps no file that was replaced, and says the new version", "yes"
+            )
+            return [f"{name} serves {self._update.new} after {at:.1f} s" for at, name in served]
+        if not all(stale.values()):
+            raise ExerciseError(
+                "no process of a container runs replaced files, though none was started anew",
+                hint="is the update in the files that the workload maps? `apt-get --print-uris` shows them",
+            )
+        answer = (
+            "the package is in, and the process that serves still runs the old files: it is the container's "
+            "first, and to start it anew ends the container"
+        )
+        self._log.finding(plan.RUNS_IT, answer, "cannot")
+        return [f"{fleet.name(i)}: process {pids} still runs the old files" for i, pids in stale.items()]
 
     def _await_served(
-        self, client: Client, fleet: Fleet, version: str, start: float, *, sampled: bool = True
-    ) -> list[str]:
+        self, client: Client, fleet: Fleet, version: str, start: float
+    ) -> list[tuple[float, str]]:
+        """Seconds until an instance has served a version, and its name; the first one first."""
         firsts = client.await_version(version, set(fleet.names), since=start, timeout_s=PATCH_TIMEOUT_S)
-        times = sorted((at - start, name) for name, at in firsts.items())
-        if sampled:
-            self._log.sample(plan.FIRST, times[0][0])
-            self._log.sample(plan.LAST, times[-1][0])
-        return [f"{name} serves {version} after {took_s:.1f} s" for took_s, name in times]
-
-    def _check_processes(self, fleet: Fleet) -> None:
-        """The sanity check: what serves must be processes of the new files, not just new files."""
-        for index in fleet.indexes:
-            stale = _inside.stale_servers(fleet.tracer(index), self._lab.workload)
-            if stale:
-                raise ExerciseError(
-                    f"{fleet.name(index)} was patched, and its processes {stale} still run the old files",
-                    hint="the figures would be of a patch that did not take: `invoke lab.logs` may say why",
-                )
+        return sorted((at - start, name) for name, at in firsts.items())

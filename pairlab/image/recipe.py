@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pairlab.image.container_archive import file_digest
-from pairlab.model import RENEW, BootKind, Repository, Workload
+from pairlab.model import BootKind, Repository, Workload
 from pairlab.render import TEMPLATES, render
 
 FORMAT = 2
@@ -215,8 +215,6 @@ def container_recipe(workload: Workload, updates: Repository | None = None) -> R
             render("workload/healthcheck.pl.j2", port=workload.port, health_path=workload.health_path), 0o755
         ),
     }
-    if workload.renew:
-        files[RENEW] = File(render(workload.renew), 0o755)
     commands = (("install", "-d", "-o", workload.user, "-g", workload.user, "/run/pairlab"),)
     config = {
         "Entrypoint": ["/usr/local/bin/entrypoint"],

@@ -75,6 +75,10 @@ def test_images_keep_an_update_and_running_containers_lose_it(
         assert verdicts(result, variant, "Pulumi's refresh") == {"no"}
         assert verdicts(result, variant, "scaled out by one") == {"no"}
         assert verdicts(result, variant, "is it again what its image holds?") == {"no"}
+    for variant, verdict in (("vm-in-place", "yes"), ("vm-rebuild", "yes"), ("container-in-place", "cannot")):
+        assert verdicts(result, variant, "is the running process the patched one?") == {verdict}
+    assert result.values("patched-last", "container-in-place") == []
+    assert len(result.values("installed", "container-in-place")) == 1
     assert verdicts(result, "vm-in-place", "restarted") == {"yes"}
     assert verdicts(result, "vm-in-place", "killed: does anybody") == {"no"}
     assert verdicts(result, "container-in-place", "restarted") == {"no"}

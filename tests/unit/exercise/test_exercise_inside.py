@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +9,6 @@ import pytest
 
 from pairlab.errors import ExerciseError
 from pairlab.exercise import _inside
-from pairlab.model import RENEW, SideName
 from pairlab.run import Completed, LocalRunner
 from stacks.pair import WEB
 
@@ -55,16 +53,6 @@ def test_packages_are_installed_at_exactly_their_versions_and_taken_back_only_wh
     assert runner.ran[0][-2:] == ["nginx=2", "nginx-common=2"]
     assert "--allow-downgrades" not in runner.ran[0]
     assert "--allow-downgrades" in runner.ran[1]
-
-
-def test_processes_are_renewed_in_the_way_of_each_side() -> None:
-    admin, usual = Recording(), Recording()
-    _inside.activate(SideName.VM, WEB, admin=admin, usual=usual)
-    _inside.activate(SideName.CONTAINER, WEB, admin=admin, usual=usual)
-    assert (admin.ran, usual.ran) == ([["systemctl", "restart", "nginx.service"]], [[RENEW]])
-    stuck = dataclasses.replace(WEB, renew="")
-    with pytest.raises(ExerciseError, match="cannot renew its processes"):
-        _inside.activate(SideName.CONTAINER, stuck, admin=admin, usual=usual)
 
 
 def test_only_processes_that_serve_count_as_stale() -> None:

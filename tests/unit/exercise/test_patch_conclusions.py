@@ -66,3 +66,19 @@ def test_what_is_lost_is_named_and_differing_repetitions_carry_nothing() -> None
     for open_ in (["no", "yes", "no"], ["no", "no"]):
         found = plan.conclude(result({}, {"container-in-place": open_}))
         assert not [c for c in found if "lost" in c.text and c.carried]
+
+
+def test_a_process_that_stays_old_is_a_claim_when_it_was_so_each_time() -> None:
+    def finding(number: int, verdict: str) -> Finding:
+        return Finding(variant="container-in-place", repetition=number, question=plan.RUNS_IT, answer="",
+                       verdict=verdict)  # type: ignore[arg-type]  # fmt: skip
+
+    claim = "In a running container the package can be updated"
+    for verdicts, carried in (
+        (["cannot"] * 3, True),
+        (["cannot", "yes", "cannot"], False),
+        (["cannot"], False),
+    ):
+        listed = [finding(number, verdict) for number, verdict in enumerate(verdicts)]
+        found = plan.conclude(result({}, {}).model_copy(update={"findings": listed}))
+        assert told(found, claim).carried is carried
