@@ -130,7 +130,8 @@ class LabExercise:
             start = time.monotonic()
             with log.step("roll-back", strategy=strategy.rolling.title) as changes:
                 way.take_out(client)
-                changes += self._await_served(client, way.fleet, self._update.installed, start, sampled=False)
+                served = self._await_served(client, way.fleet, self._update.installed, start)
+                changes += [f"{name} serves the version before after {at:.1f} s" for at, name in served]
             log.sample(plan.ROLLBACK, time.monotonic() - start)
             client.await_good(STEADY)
         log.sample(plan.ROLLBACK_FAILED, client.failed)
