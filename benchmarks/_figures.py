@@ -27,7 +27,7 @@ class Figure:
     Attributes:
         name: What was measured, from which moment to which.
         samples_s: Seconds, one a run.
-        goal: Most that the ratio may be; or, without a reference, most seconds.
+        goal: Most that the ratio may be; or, without a reference, most seconds. None for no limit.
         reference: What it is compared with; empty for nothing.
         reference_s: Seconds, one a run; empty for nothing.
         accelerator: How VMs ran, where any did.
@@ -35,7 +35,7 @@ class Figure:
 
     name: str
     samples_s: Sequence[float]
-    goal: float
+    goal: float | None
     reference: str = ""
     reference_s: Sequence[float] = ()
     accelerator: str = ""
@@ -48,8 +48,8 @@ class Figure:
 
     @property
     def met(self) -> bool:
-        """Whether the goal is met."""
-        return self.value <= self.goal
+        """Whether the goal is met, if there is one."""
+        return self.goal is None or self.value <= self.goal
 
 
 def print_figures(figures: Sequence[Figure]) -> None:
@@ -59,8 +59,11 @@ def print_figures(figures: Sequence[Figure]) -> None:
         name = f"{figure.name} ({figure.accelerator})" if figure.accelerator else figure.name
         ratio = f"{figure.value:.2f}" if figure.reference_s else "–"
         compared = f"{figure.reference}: {_spread(figure.reference_s)}" if figure.reference_s else "–"
-        goal = f"{figure.goal:g}" if figure.reference_s else f"{figure.goal:g} s"
-        table.add_row(name, _spread(figure.samples_s), compared, ratio, goal, "yes" if figure.met else "NO")
+        goal, met = "–", "–"
+        if figure.goal is not None:
+            goal = f"{figure.goal:g}" if figure.reference_s else f"{figure.goal:g} s"
+            met = "yes" if figure.met else "NO"
+        table.add_row(name, _spread(figure.samples_s), compared, ratio, goal, met)
     Console(width=None if os.isatty(1) else 160).print(table)
 
 

@@ -52,14 +52,20 @@ class RawVms:
         return [
             *machine(spec.accelerator),
             *("-m", str(spec.settings.vm_memory_mib), "-smp", str(spec.settings.vm_cpus)),
-            *("-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd)),
-            *("-append", " ".join(self.image.cmdline)),
+            *self._kernel(),
             *("-drive", f"file={disk},if=virtio,format=qcow2"),
             *("-drive", f"file={self.seeds[index]},if=virtio,format=raw,readonly=on"),
             *("-netdev", f"user,id=n,net={spec.subnet},host={spec.gateway},{forward}"),
             *("-device", f"virtio-net-pci,netdev=n,mac={spec.mac(0, index)}"),
             *("-serial", "null"),
         ]
+
+    def _kernel(self) -> list[str]:
+        image = self.image
+        if not image.kernel.name:
+            return []
+        files = ["-kernel", str(image.kernel), "-initrd", str(image.initrd)]
+        return [*files, "-append", " ".join(image.cmdline)]
 
 
 def machine(accelerator: Accelerator) -> list[str]:

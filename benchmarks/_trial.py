@@ -14,9 +14,11 @@ from pathlib import Path
 
 from pairlab import side as sides
 from pairlab.errors import LabError, SideError
-from pairlab.model import LabSpec, WorkloadImages, load_spec
+from pairlab.image.store import ImageStore
+from pairlab.model import LabSpec, VmImage, WorkloadImages, load_spec
 from pairlab.run import LocalRunner
 from pairlab.session.workbench import Workbench
+from stacks.pair import WEB
 
 ROOT = Path(__file__).resolve().parent.parent
 LAB = "bench"
@@ -68,13 +70,20 @@ class Trial:
         os.environ["PAIRLAB_STATE"] = str(self.scratch / "state")
 
     @cached_property
+    def store(self) -> ImageStore:
+        """The image cache."""
+        return Workbench(say).images
+
+    @cached_property
     def images(self) -> WorkloadImages:
         """The web workload's images, from the cache or built into it: not part of any figure."""
-        from stacks.pair import WEB
+        self.store.ensure_front_door(progress=say)
+        return self.store.ensure(WEB, progress=say)
 
-        bench = Workbench(say)
-        bench.images.ensure_front_door(progress=say)
-        return bench.images.ensure(WEB, progress=say)
+    @cached_property
+    def boot_disk_image(self) -> VmImage:
+        """The web workload's VM with a boot loader on its disk."""
+        return self.store.ensure(WEB, progress=say, boot="disk").vm
 
     def invoke(self, *words: str) -> str:
         """Run one of pairlab's commands as a person does; returns what it printed.
