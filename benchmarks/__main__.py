@@ -34,11 +34,17 @@ def main(wanted: list[str]) -> int:
                 figures += importlib.import_module(f"benchmarks.{name}").measure(trial)
             except LabError as error:
                 failed = True
-                print(f"{name} was not measured: {error.message}\n  next: {error.hint}", file=sys.stderr)
+                details = f"\n{error.details}" if error.details else ""
+                told = f"{name} was not measured: {error.message}{details}\n  next: {error.hint}"
+                print(told, file=sys.stderr)
     print_figures(figures)
     print(f"every sample is in {save(figures)}")
     return 1 if failed else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        print("interrupted; what was made for the benchmarks is gone", file=sys.stderr)
+        sys.exit(130)
