@@ -114,6 +114,14 @@ def _overrides(vms: str | None, replicas: str | None, set_: list[str]) -> dict[s
     return overrides
 
 
+def _at_most_one(options: dict[str, Any]) -> None:
+    from pairlab.errors import UsageError
+
+    given = [option for option, value in options.items() if value]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other", hint="give one of them")
+
+
 @task(help=JSON)
 @command
 def doctor(_: Context, json: bool = False) -> None:
@@ -405,6 +413,23 @@ def write_html(_: Context, result: list[str] | None = None, out: str = "report.h
     print(reports.write_html(result or [], Path(out)))
 
 
+@task(
+    name="summary",
+    help=JSON | {"html": "Write it as one HTML page into this file.", "markdown": "Print Markdown."},
+)
+@command
+def show_summary(_: Context, html: str = "", markdown: bool = False, json: bool = False) -> None:
+    """Show the key differences, as measured here, in one table."""
+    from pairlab.report import summary_terminal
+    from pairlab.session import reports
+
+    _at_most_one({"--html": html, "--markdown": markdown, "--json": json})
+    if html:
+        print(reports.write_summary(Path(html)))
+    else:
+        summary_terminal.show_summary(reports.summary(), as_json=json, markdown=markdown)
+
+
 @task
 @command
 def schema(_: Context) -> None:
@@ -454,6 +479,6 @@ ns = Collection(
     lab=Collection(doctor, setup, preview, up, status, list_labs, shell, exec_, logs, console, down, unlock),
     image=Collection(build, list_images, prune),
     exercise=Collection(list_exercises, run_exercise),
-    report=Collection(list_results, show, write_html, schema),
+    report=Collection(list_results, show, write_html, show_summary, schema),
 )
 ns.configure({"run": {"echo": False}})

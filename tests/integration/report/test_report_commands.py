@@ -68,6 +68,20 @@ def test_a_page_is_written_where_one_wants_it(data: Path) -> None:
     assert (data.parent / "both.html").read_text(encoding="utf-8").count('<section class="result"') == 2
 
 
+def test_the_key_differences_are_shown_in_every_form(data: Path) -> None:
+    shown = run(data, "report.summary").stdout
+    assert "Rollback\n" in shown
+    assert "the way back" in shown
+    assert max(map(len, shown.splitlines())) <= 100
+    assert "| **Rollback** | the way back | " in run(data, "report.summary", "--markdown").stdout
+    assert {row["row"] for row in json.loads(run(data, "report.summary", "--json").stdout)["rows"]} >= {
+        "rollback",
+        "start",
+    }
+    assert run(data, "report.summary", "--html", "s.html").stdout == f"{data.parent / 's.html'}\n"
+    assert "exclude each other" in run(data, "report.summary", "--html", "x", "--json", code=2).stderr
+
+
 def test_the_schema_is_printed(data: Path) -> None:
     assert json.loads(run(data, "report.schema").stdout)["title"] == "RunResult"
 

@@ -10,7 +10,6 @@ from pairlab import exercise
 from pairlab.errors import UsageError
 from pairlab.exercise._guide import page, sections
 from pairlab.render import TEMPLATES
-from pairlab.results import Figure, Variant
 
 
 def test_every_module_is_an_exercise_with_a_text_and_an_unknown_one_is_refused() -> None:
@@ -50,8 +49,15 @@ def test_every_step_that_the_code_names_has_a_section(name: str) -> None:
 @pytest.mark.parametrize("name", exercise.names())
 def test_figures_and_variants_have_keys_of_their_own(name: str) -> None:
     kind = exercise.load(name)
-    figures: list[Figure] = list(kind.figures)  # type: ignore[attr-defined]
-    variants: list[Variant] = list(kind.variants)  # type: ignore[attr-defined]
-    assert len({figure.key for figure in figures}) == len(figures)
-    assert len({variant.key for variant in variants}) == len(variants)
-    assert all(len(figure.method.split()) >= 5 for figure in figures)
+    assert len({figure.key for figure in kind.figures}) == len(kind.figures)
+    assert len({variant.key for variant in kind.variants}) == len(kind.variants)
+    assert all(len(figure.method.split()) >= 5 for figure in kind.figures)
+
+
+@pytest.mark.parametrize("name", exercise.names())
+def test_an_exercise_fills_rows_of_the_table_of_key_differences(name: str) -> None:
+    kind = exercise.load(name)
+    assert kind.summary, "give the class `summary`: which of its figures and findings stand in which row"
+    figures, variants = {figure.key for figure in kind.figures}, {variant.key for variant in kind.variants}
+    assert {cell.figure for cell in kind.summary if cell.figure} <= figures
+    assert {variant for cell in kind.summary for variant in cell.variants} <= variants

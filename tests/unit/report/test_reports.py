@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from pairlab.differences import Row
 from pairlab.errors import ResultError, UsageError
 from pairlab.model import data_dir
 from pairlab.result_files import write_result
@@ -100,6 +102,40 @@ def test_the_page_has_the_newest_of_each_exercise(stored: Path, tmp_path: Path) 
 def test_a_page_that_cannot_be_written_is_said(stored: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be written: Is a directory"):
         reports.write_html([], tmp_path)
+
+
+def test_the_table_takes_the_newest_complete_result_that_says_what_it_adds(stored: Path) -> None:
+    (table,) = [row for row in reports.summary().rows if row.row is Row.ROLLBACK]
+    assert [line.when for line in table.lines] == ["24 Nov 2026, 21:15 UTC"]  # not the incomplete one
+    newer = patch_result().model_copy(update={"started": patch_result().started + timedelta(days=1)})
+    write_result(newer, stored / "20261125T211500Z-patch.json")
+    without = newer.model_copy(update={"summary": []})
+    write_result(without, stored / "20261126T211500Z-patch.json")
+    (stored / "20261127T211500Z-patch.json").write_text("{")
+    (table,) = [row for row in reports.summary().rows if row.row is Row.ROLLBACK]
+    assert [line.when for line in table.lines] == ["25 Nov 2026, 21:15 UTC"]
+
+
+def test_the_table_says_why_there_is_no_result(results: Path) -> None:
+    def missing() -> dict[str, str]:
+        (table,) = [row for row in reports.summary().rows if row.row is Row.ROLLBACK]
+        assert table.lines == ()
+        return {each.exercise: each.reason for each in table.missing}
+
+    assert missing()["patch"] == ""
+    write_result(patch_result().model_copy(update={"summary": []}), results / "20261123T211500Z-patch.json")
+    assert "before results said what they add" in missing()["patch"]
+    write_result(cut_short(patch_result()), results / "20261124T211500Z-patch.json")
+    assert missing()["patch"] == "vm/1 never answered after its rebuild"
+
+
+def test_the_table_is_written_as_a_page(stored: Path, tmp_path: Path) -> None:
+    out = tmp_path / "summary.html"
+    assert reports.write_summary(out) == out
+    assert out.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    with pytest.raises(UsageError, match="cannot be written") as caught:
+        reports.write_summary(tmp_path)
+    assert "--html" in caught.value.hint
 
 
 def test_the_documented_schema_is_current() -> None:
