@@ -284,6 +284,55 @@ def unlock(_: Context, lab: str = DEFAULT_LAB, yes: bool = False) -> None:
     print(f"lab {lab!r}: " + (f"the lock was held by {holder}" if holder else "no lock"))
 
 
+def _typed(question: str) -> str:
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline()
+
+
+@task(
+    help=JSON
+    | {
+        "other_kernel": "Another kernel or operating system than the host's.",
+        "untrusted_tenants": "Tenants who do not trust each other share a host.",
+        "start_within_s": "Seconds within which a new instance must serve.",
+        "instances": "Instances that must fit on a host, in --memory-mib.",
+        "memory_mib": "MiB of memory for --instances.",
+        "kernel_modules": "Instances load kernel modules of their own.",
+        "compute": "They need `gpu` or `hpc`.",
+        "patch_within_s": "Seconds within which a security update must be in all instances.",
+        "own_state": "Instances keep state inside that must outlive a failure.",
+        "skills": "What those who operate it know: `vm`, `container` or `both`.",
+    }
+)
+@command
+def advise(
+    _: Context,
+    other_kernel: bool = False,
+    untrusted_tenants: bool = False,
+    start_within_s: str = "",
+    instances: str = "",
+    memory_mib: str = "",
+    kernel_modules: bool = False,
+    compute: str = "",
+    patch_within_s: str = "",
+    own_state: bool = False,
+    skills: str = "",
+    json: bool = False,
+) -> None:
+    """VMs, containers or both? Asks for requirements that are not given."""
+    from pairlab.errors import UsageError
+    from pairlab.report import advice, advice_terminal
+    from pairlab.session.advice import advise_on
+
+    given = locals()
+    answers = {name: given[name] for name in advice.Requirements.model_fields if given[name]}
+    if not answers:
+        if not sys.stdin.isatty():
+            raise UsageError("nothing is required", hint="`invoke --help lab.advise` shows what may be")
+        answers = advice.ask(_typed, lambda line: print(line, file=sys.stderr))
+    advice_terminal.show_advice(advise_on(answers), as_json=json)
+
+
 @task(help={"stack": "Program in stacks/ whose workloads are built."})
 @command
 def build(_: Context, stack: str = "pair") -> None:
@@ -476,7 +525,9 @@ ns = Collection(
     check,
     test,
     bench,
-    lab=Collection(doctor, setup, preview, up, status, list_labs, shell, exec_, logs, console, down, unlock),
+    lab=Collection(
+        doctor, setup, preview, up, status, list_labs, shell, exec_, logs, console, down, unlock, advise
+    ),
     image=Collection(build, list_images, prune),
     exercise=Collection(list_exercises, run_exercise),
     report=Collection(list_results, show, write_html, show_summary, schema),

@@ -82,6 +82,15 @@ def test_the_key_differences_are_shown_in_every_form(data: Path) -> None:
     assert "exclude each other" in run(data, "report.summary", "--html", "x", "--json", code=2).stderr
 
 
+def test_advice_is_given_for_options_and_never_waits_for_answers(data: Path) -> None:
+    shown = run(data, "lab.advise", "--untrusted-tenants", "--patch-within-s", "30").stdout
+    assert shown.startswith("advice: both\n")
+    document = json.loads(run(data, "lab.advise", "--instances", "9", "--memory-mib", "99", "--json").stdout)
+    assert document["required"]["instances"] == 9
+    assert "--help lab.advise" in run(data, "lab.advise", code=2).stderr
+    assert "--patch-within-s cannot be" in run(data, "lab.advise", "--patch-within-s", "x", code=2).stderr
+
+
 def test_the_schema_is_printed(data: Path) -> None:
     assert json.loads(run(data, "report.schema").stdout)["title"] == "RunResult"
 

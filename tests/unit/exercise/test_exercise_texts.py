@@ -61,3 +61,5 @@ def test_an_exercise_fills_rows_of_the_table_of_key_differences(name: str) -> No
     figures, variants = {figure.key for figure in kind.figures}, {variant.key for variant in kind.variants}
     assert {cell.figure for cell in kind.summary if cell.figure} <= figures
     assert {variant for cell in kind.summary for variant in cell.variants} <= variants
+    needs = [cell.need for cell in kind.summary if cell.need and cell.figure]
+    assert len({*needs}) == len(needs), "a requirement is held against one figure of an exercise"
