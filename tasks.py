@@ -490,6 +490,15 @@ def schema(_: Context) -> None:
 
 @task
 @command
+def docs(_: Context) -> None:
+    """Write docs/exercises from the exercises themselves."""
+    from pairlab.session import docs as pages
+
+    print("\n".join(map(str, pages.write())) or "every page is current")
+
+
+@task
+@command
 def check(context: Context) -> None:
     """Lint, formatting, types and import layers."""
     for line in ("ruff check .", "ruff format --check .", "mypy", "lint-imports"):
@@ -523,6 +532,7 @@ def bench(context: Context) -> None:
 
 ns = Collection(
     check,
+    docs,
     test,
     bench,
     lab=Collection(

@@ -158,6 +158,8 @@ class ExerciseKind(Protocol):
     question: str
     section: str
     repeat: int
+    vms: int
+    replicas: int
     figures: Sequence[Figure]
     variants: Sequence[Variant]
     summary: Sequence[SummaryCell]

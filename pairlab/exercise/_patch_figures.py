@@ -127,6 +127,7 @@ def which_version(what: str) -> str:
 
 SUMMARY = (
     SummaryCell(row=Row.PATCHING, figure=LAST.key, need="patch"),
+    SummaryCell(row=Row.PATCHING, question=RUNS_IT),
     SummaryCell(row=Row.PATCHING, figure=FAILED.key),
     SummaryCell(row=Row.PATCHING, figure=WRITTEN.key),
     SummaryCell(row=Row.PATCHING, figure=DRIFTED_PACKAGES.key),
