@@ -479,6 +479,39 @@ def show_summary(_: Context, html: str = "", markdown: bool = False, json: bool 
         summary_terminal.show_summary(reports.summary(), as_json=json, markdown=markdown)
 
 
+@task(
+    positional=["a", "b"],
+    help=JSON | {"a": f"{RESULT}.", "b": "The other, likewise.", "markdown": "Print Markdown."},
+)
+@command
+def compare(_: Context, a: str, b: str, markdown: bool = False, json: bool = False) -> None:
+    """Compare two results of one exercise: two runs, or two hosts."""
+    from pairlab.report import pairing_terminal
+    from pairlab.session import reports
+
+    _at_most_one({"--markdown": markdown, "--json": json})
+    pairing_terminal.show_pairing(reports.compare(a, b), as_json=json, markdown=markdown)
+
+
+@task(
+    iterable=["result"],
+    help={
+        "result": f"{RESULT}; can be repeated. Default: all that are kept.",
+        "out": "The file to write; default: print it.",
+        "json": "JSON instead of CSV.",
+    },
+)
+@command
+def export(_: Context, result: list[str] | None = None, out: str = "", json: bool = False) -> None:
+    """Write all raw samples as CSV or JSON."""
+    from pairlab.session import reports
+
+    text, problems = reports.export(result or [], Path(out) if out else None, as_json=json)
+    for problem in problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    print(text, end="")
+
+
 @task
 @command
 def schema(_: Context) -> None:
@@ -540,6 +573,6 @@ ns = Collection(
     ),
     image=Collection(build, list_images, prune),
     exercise=Collection(list_exercises, run_exercise),
-    report=Collection(list_results, show, write_html, show_summary, schema),
+    report=Collection(list_results, show, write_html, show_summary, compare, export, schema),
 )
 ns.configure({"run": {"echo": False}})

@@ -14,6 +14,7 @@ from pairlab.result_files import read_result, result_files
 from pairlab.results import RunResult
 
 if TYPE_CHECKING:
+    from pairlab.report.pairing import Pairing
     from pairlab.report.summary import Summary
 
 LATEST = "latest"
@@ -153,6 +154,53 @@ def write_summary(out: Path) -> Path:
     from pairlab.report.summary_terminal import as_page
 
     return _write(as_page(summary()), out, "--html")
+
+
+def compare(a: str, b: str) -> Pairing:
+    """Two results of one exercise side by side.
+
+    Args:
+        a: One, as `find` takes it.
+        b: The other.
+
+    Raises:
+        UsageError: One is not there, or they are of different exercises.
+        ResultError: One cannot be read.
+    """
+    from pairlab.report.pairing import pair
+
+    return pair(read(a), read(b))
+
+
+def export(names: Sequence[str], out: Path | None, *, as_json: bool) -> tuple[str, list[str]]:
+    """All raw samples of some results.
+
+    Args:
+        names: As `find` takes them; none means all that are stored, complete or not.
+        out: The file to write; None writes none.
+        as_json: JSON, not CSV.
+
+    Returns:
+        The samples, or where they are; and what is wrong with stored results that cannot be read.
+
+    Raises:
+        UsageError: There is no such result, or the file cannot be written.
+        ResultError: A result that was named cannot be read.
+    """
+    from pairlab.report import export as exporting
+
+    problems: list[str] = []
+    if names:
+        named = [(path.name, read_result(path)) for path in map(find, names)]
+    else:
+        named = []
+        for path in reversed(_newest_first()):
+            try:
+                named.append((path.name, read_result(path)))
+            except ResultError as error:
+                problems.append(error.message)
+    text = exporting.as_json(named) if as_json else exporting.as_csv(named)
+    return (text if out is None else f"{_write(text, out, '--out')}\n"), problems
 
 
 def _write(text: str, out: Path, option: str) -> Path:

@@ -91,6 +91,25 @@ def test_advice_is_given_for_options_and_never_waits_for_answers(data: Path) -> 
     assert "--patch-within-s cannot be" in run(data, "lab.advise", "--patch-within-s", "x", code=2).stderr
 
 
+def test_two_results_are_compared_by_position(data: Path) -> None:
+    shown = run(data, "report.compare", "20261124T211500Z-patch.json", "patch").stdout
+    assert "INCOMPLETE: " in shown
+    assert max(map(len, shown.splitlines())) <= 100
+    assert (
+        "| figure | variant | A | B |" in run(data, "report.compare", "patch", "patch", "--markdown").stdout
+    )
+    assert "next: " in run(data, "report.compare", "patch", "nosuch", code=2).stderr
+    run(data, "report.compare", "patch", code=1)  # invoke's own usage error
+
+
+def test_samples_are_exported(data: Path) -> None:
+    lines = run(data, "report.export").stdout.splitlines()
+    assert lines[0].startswith("exercise,variant,")
+    assert len(lines) == 1 + len(patch_result().samples) + len(cut_short(patch_result()).samples)
+    assert run(data, "report.export", "--json", "--out", "s.json").stdout == f"{data.parent / 's.json'}\n"
+    assert len(json.loads((data.parent / "s.json").read_text())) == len(lines) - 1
+
+
 def test_the_schema_is_printed(data: Path) -> None:
     assert json.loads(run(data, "report.schema").stdout)["title"] == "RunResult"
 

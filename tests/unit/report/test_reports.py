@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -136,6 +137,35 @@ def test_the_table_is_written_as_a_page(stored: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be written") as caught:
         reports.write_summary(tmp_path)
     assert "--html" in caught.value.hint
+
+
+def test_everything_that_is_kept_is_exported_and_what_cannot_be_read_is_told(stored: Path) -> None:
+    (stored / "20261125T000000Z-patch.json").write_text("{")
+    text, problems = reports.export([], None, as_json=False)
+    of = [line.rsplit(",", 1)[1] for line in text.splitlines()[1:]]
+    assert list(dict.fromkeys(of)) == [
+        "20261123T090000Z-scale-out.json",
+        "20261124T211500Z-patch.json",
+        "20261124T221500Z-patch.json",
+    ]
+    assert len(problems) == 1
+    assert "20261125T000000Z-patch.json holds no result" in problems[0]
+
+
+def test_named_results_are_exported_to_a_file(stored: Path, tmp_path: Path) -> None:
+    out = tmp_path / "samples.json"
+    told, problems = reports.export(["scale-out"], out, as_json=True)
+    assert (told, problems) == (f"{out}\n", [])
+    assert {row["exercise"] for row in json.loads(out.read_text())} == {"scale-out"}
+    with pytest.raises(ResultError):
+        reports.export(["20991124T211500Z-patch.json"], None, as_json=False)
+
+
+def test_results_are_compared_by_name(stored: Path) -> None:
+    found = reports.compare("20261124T211500Z-patch.json", "patch")
+    assert found.incomplete == ("", "vm/1 never answered after its rebuild")
+    with pytest.raises(UsageError, match="different things"):
+        reports.compare("scale-out", "patch")
 
 
 def test_the_documented_schema_is_current() -> None:
