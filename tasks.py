@@ -114,6 +114,14 @@ def _overrides(vms: str | None, replicas: str | None, set_: list[str]) -> dict[s
     return overrides
 
 
+def _at_most_one(options: dict[str, Any]) -> None:
+    from pairlab.errors import UsageError
+
+    given = [option for option, value in options.items() if value]
+    if len(given) > 1:
+        raise UsageError(f"{' and '.join(given)} exclude each other", hint="give one of them")
+
+
 @task(help=JSON)
 @command
 def doctor(_: Context, json: bool = False) -> None:
@@ -276,6 +284,55 @@ def unlock(_: Context, lab: str = DEFAULT_LAB, yes: bool = False) -> None:
     print(f"lab {lab!r}: " + (f"the lock was held by {holder}" if holder else "no lock"))
 
 
+def _typed(question: str) -> str:
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline()
+
+
+@task(
+    help=JSON
+    | {
+        "other_kernel": "Another kernel or operating system than the host's.",
+        "untrusted_tenants": "Tenants who do not trust each other share a host.",
+        "start_within_s": "Seconds within which a new instance must serve.",
+        "instances": "Instances that must fit on a host, in --memory-mib.",
+        "memory_mib": "MiB of memory for --instances.",
+        "kernel_modules": "Instances load kernel modules of their own.",
+        "compute": "They need `gpu` or `hpc`.",
+        "patch_within_s": "Seconds within which a security update must be in all instances.",
+        "own_state": "Instances keep state inside that must outlive a failure.",
+        "skills": "What those who operate it know: `vm`, `container` or `both`.",
+    }
+)
+@command
+def advise(
+    _: Context,
+    other_kernel: bool = False,
+    untrusted_tenants: bool = False,
+    start_within_s: str = "",
+    instances: str = "",
+    memory_mib: str = "",
+    kernel_modules: bool = False,
+    compute: str = "",
+    patch_within_s: str = "",
+    own_state: bool = False,
+    skills: str = "",
+    json: bool = False,
+) -> None:
+    """VMs, containers or both? Asks for requirements that are not given."""
+    from pairlab.errors import UsageError
+    from pairlab.report import advice, advice_terminal
+    from pairlab.session.advice import advise_on
+
+    given = locals()
+    answers = {name: given[name] for name in advice.Requirements.model_fields if given[name]}
+    if not answers:
+        if not sys.stdin.isatty():
+            raise UsageError("nothing is required", hint="`invoke --help lab.advise` shows what may be")
+        answers = advice.ask(_typed, lambda line: print(line, file=sys.stderr))
+    advice_terminal.show_advice(advise_on(answers), as_json=json)
+
+
 @task(help={"stack": "Program in stacks/ whose workloads are built."})
 @command
 def build(_: Context, stack: str = "pair") -> None:
@@ -405,6 +462,56 @@ def write_html(_: Context, result: list[str] | None = None, out: str = "report.h
     print(reports.write_html(result or [], Path(out)))
 
 
+@task(
+    name="summary",
+    help=JSON | {"html": "Write it as one HTML page into this file.", "markdown": "Print Markdown."},
+)
+@command
+def show_summary(_: Context, html: str = "", markdown: bool = False, json: bool = False) -> None:
+    """Show the key differences, as measured here, in one table."""
+    from pairlab.report import summary_terminal
+    from pairlab.session import reports
+
+    _at_most_one({"--html": html, "--markdown": markdown, "--json": json})
+    if html:
+        print(reports.write_summary(Path(html)))
+    else:
+        summary_terminal.show_summary(reports.summary(), as_json=json, markdown=markdown)
+
+
+@task(
+    positional=["a", "b"],
+    help=JSON | {"a": f"{RESULT}.", "b": "The other, likewise.", "markdown": "Print Markdown."},
+)
+@command
+def compare(_: Context, a: str, b: str, markdown: bool = False, json: bool = False) -> None:
+    """Compare two results of one exercise: two runs, or two hosts."""
+    from pairlab.report import pairing_terminal
+    from pairlab.session import reports
+
+    _at_most_one({"--markdown": markdown, "--json": json})
+    pairing_terminal.show_pairing(reports.compare(a, b), as_json=json, markdown=markdown)
+
+
+@task(
+    iterable=["result"],
+    help={
+        "result": f"{RESULT}; can be repeated. Default: all that are kept.",
+        "out": "The file to write; default: print it.",
+        "json": "JSON instead of CSV.",
+    },
+)
+@command
+def export(_: Context, result: list[str] | None = None, out: str = "", json: bool = False) -> None:
+    """Write all raw samples as CSV or JSON."""
+    from pairlab.session import reports
+
+    text, problems = reports.export(result or [], Path(out) if out else None, as_json=json)
+    for problem in problems:
+        print(f"left out: {problem}", file=sys.stderr)
+    print(text, end="")
+
+
 @task
 @command
 def schema(_: Context) -> None:
@@ -412,6 +519,15 @@ def schema(_: Context) -> None:
     from pairlab.session import reports
 
     print(reports.schema())
+
+
+@task
+@command
+def docs(_: Context) -> None:
+    """Write docs/exercises from the exercises themselves."""
+    from pairlab.session import docs as pages
+
+    print("\n".join(map(str, pages.write())) or "every page is current")
 
 
 @task
@@ -449,11 +565,14 @@ def bench(context: Context) -> None:
 
 ns = Collection(
     check,
+    docs,
     test,
     bench,
-    lab=Collection(doctor, setup, preview, up, status, list_labs, shell, exec_, logs, console, down, unlock),
+    lab=Collection(
+        doctor, setup, preview, up, status, list_labs, shell, exec_, logs, console, down, unlock, advise
+    ),
     image=Collection(build, list_images, prune),
     exercise=Collection(list_exercises, run_exercise),
-    report=Collection(list_results, show, write_html, schema),
+    report=Collection(list_results, show, write_html, show_summary, compare, export, schema),
 )
 ns.configure({"run": {"echo": False}})

@@ -48,6 +48,14 @@ def _bare_word(value: object) -> str:
     return text
 
 
+def _markdown_text(value: object) -> str:
+    """Text inside a line of Markdown or a table's cell: nothing in it is markup, and it ends no line.
+
+    Source: CommonMark 0.31, 2.4 (backslash escapes); GitHub Flavored Markdown 0.29, 4.10 (tables).
+    """
+    return re.sub(r"([\\`*_\[\]<>|~&$])", r"\\\1", " ".join(str(value).splitlines()))
+
+
 def _escaping_wanted(name: str | None) -> bool:
     stem = (name or "").removesuffix(".j2")
     return stem.endswith((".html", ".svg", ".xml"))
@@ -63,7 +71,8 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters.update(yaml=_yaml_string, sh=_shell_word, xml=_xml_text, word=_bare_word)
+    environment.filters.update(yaml=_yaml_string, sh=_shell_word, xml=_xml_text)
+    environment.filters.update(word=_bare_word, md=_markdown_text)
     return environment
 
 
@@ -71,8 +80,8 @@ def render(template: str, **values: Any) -> str:
     """Render a template of `templates/`.
 
     HTML, SVG and XML templates escape by themselves. In others each value goes through the filter of
-    its format: `yaml` (quoted scalar), `sh` (one shell word), `word` (refuses anything that would
-    need quoting), `tojson`.
+    its format: `yaml` (quoted scalar), `sh` (one shell word), `md` (text in a line of Markdown), `word`
+    (refuses anything that would need quoting), `tojson`.
 
     Args:
         template: Path below `templates/`, such as `front_door/haproxy.cfg.j2`.

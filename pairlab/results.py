@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
 
+from pairlab.differences import SummaryCell
 from pairlab.model import SideName
 
 FORMAT = 1
@@ -236,6 +237,7 @@ class RunResult(_Record):
         findings: What is no number.
         timelines: Requests at the front doors.
         conclusions: What can be said.
+        summary: What of it stands in the table of key differences.
     """
 
     format: int = FORMAT
@@ -259,6 +261,7 @@ class RunResult(_Record):
     findings: list[Finding]
     timelines: list[Timeline]
     conclusions: list[Conclusion]
+    summary: list[SummaryCell] = []
 
     @model_validator(mode="after")
     def _names_only_what_it_declares(self) -> RunResult:
@@ -266,8 +269,11 @@ class RunResult(_Record):
         if len(figures) + len(variants) < len(self.figures) + len(self.variants):
             raise ValueError("two figures or two variants have the same key")
         named = [e.variant for e in self.samples] + [e.variant for e in self.findings]
-        named += [e.variant for e in self.timelines] + [v for e in self.conclusions for v in e.variants]
-        if unknown := {*named} - variants | {s.figure for s in self.samples} - figures:
+        named += [e.variant for e in self.timelines]
+        named += [key for e in self.conclusions for key in e.variants]
+        named += [key for e in self.summary for key in e.variants]
+        shown = {s.figure for s in self.samples} | {c.figure for c in self.summary if c.figure}
+        if unknown := {*named} - variants | shown - figures:
             raise ValueError(f"{min(unknown)!r} is no figure or variant that it declares")
         return self
 

@@ -10,8 +10,9 @@ from tests.report_worlds import cut_short, patch_result
 
 HTML = "</title></style><script>alert(1)</script>\"' onload=x <img src=x onerror=alert(2)> &lt; {{ 7*7 }} "
 TERMINAL = "\x1b[2J\x1b]0;gone\x07 [red]not red[/red] "
-CHOSEN_FROM_A_LIST = {"unit", "better", "verdict", "side", "accelerator", "started", "ended"}
-NEVER_SHOWN = {"key", "figure", "variant", "instance"}
+CHOSEN_FROM_A_LIST = {"unit", "better", "verdict", "side", "accelerator", "started", "ended", "row", "need"}
+NEVER_SHOWN = {"key", "figure", "variant", "variants", "instance", "label"}
+"""Labels are of the table of key differences only."""
 
 
 def hostile(attack: str) -> tuple[RunResult, set[str]]:

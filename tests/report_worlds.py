@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from random import Random
 from statistics import median, quantiles
 from typing import Any
 
+from pairlab.differences import Row, SummaryCell
 from pairlab.model import SideName
 from pairlab.results import (
     Conclusion,
@@ -351,6 +352,7 @@ def patch_result(*, ways: Sequence[Way] = WAYS, seed: int = 7, accelerator: str 
         findings=[f for f in findings() if f.variant in {variant.key for variant in variants}],
         timelines=[line for line, _ in lines],
         conclusions=conclusions(samples),
+        summary=summary_cells() if ways is WAYS else [],
     )
 
 
@@ -364,5 +366,72 @@ def cut_short(result: RunResult, reason: str = "vm/1 never answered after its re
             "timelines": [line for line in result.timelines if line.repetition < 1],
             "findings": [finding for finding in result.findings if finding.repetition < 1],
             "conclusions": [],
+        }
+    )
+
+
+def summary_cells() -> list[SummaryCell]:
+    """What `patch` puts into the table of key differences."""
+    return [
+        SummaryCell(row=Row.PATCHING, figure="patched-last", need="patch"),
+        SummaryCell(row=Row.PATCHING, figure="downloaded", variants=["vm-rebuild", "container-rebuild"]),
+        SummaryCell(row=Row.PATCHING, question="Who can tell afterwards what was done?"),
+        SummaryCell(row=Row.ROLLBACK, figure="rollback", label="the way back"),
+        SummaryCell(
+            row=Row.PATCHING,
+            question="Killed: which version comes back?",
+            label="does what was changed inside outlive a kill?",
+            variants=["vm-in-place", "container-in-place"],
+            need="state",
+        ),
+        SummaryCell(
+            row=Row.KERNEL,
+            question="Does the new kernel run after a reboot?",
+            label="its kernel",
+            need="kernel",
+        ),
+        SummaryCell(
+            row=Row.KERNEL,
+            question="Can its kernel be patched from inside?",
+            label="its kernel",
+            need="kernel",
+        ),
+    ]
+
+
+def small_result(
+    exercise: str,
+    cell: SummaryCell,
+    figure: Figure,
+    values: Mapping[SideName | None, Sequence[float]],
+    *,
+    accelerator: str = "kvm",
+) -> RunResult:
+    """A complete result of one figure, with a variant a side that is named as the side is.
+
+    Args:
+        exercise: Its name.
+        cell: What of it stands in the table of key differences.
+        figure: What is measured.
+        values: Side, or None for the host -> a sample a repetition.
+        accelerator: How its VMs ran.
+    """
+    variants = [Variant(key=side or "host", title=f"the {side or 'host'}", side=side) for side in values]
+    samples = [
+        Sample(figure=figure.key, variant=side or "host", repetition=n, value=value)
+        for side, each in values.items()
+        for n, value in enumerate(each)
+    ]
+    return patch_result(accelerator=accelerator).model_copy(
+        update={
+            "exercise": exercise,
+            "title": exercise.capitalize(),
+            "figures": [figure],
+            "variants": variants,
+            "samples": samples,
+            "findings": [],
+            "timelines": [],
+            "conclusions": [],
+            "summary": [cell],
         }
     )

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
+from pairlab.differences import SummaryCell
 from pairlab.errors import UsageError
 from pairlab.exercise._log import Log
 from pairlab.model import Outcome, SideName, Update, Workload
@@ -116,6 +117,7 @@ class Exercise(Protocol):
         repeat: Repetitions unless the command line says otherwise.
         figures: What it measures.
         variants: What it compares.
+        summary: What of it stands in the table of key differences.
         vms: Fewest VMs that it needs.
         replicas: Fewest containers that it needs.
     """
@@ -126,6 +128,7 @@ class Exercise(Protocol):
     repeat: int
     figures: Sequence[Figure]
     variants: Sequence[Variant]
+    summary: Sequence[SummaryCell]
     vms: int
     replicas: int
 
@@ -154,6 +157,12 @@ class ExerciseKind(Protocol):
     title: str
     question: str
     section: str
+    repeat: int
+    vms: int
+    replicas: int
+    figures: Sequence[Figure]
+    variants: Sequence[Variant]
+    summary: Sequence[SummaryCell]
     example: Mapping[str, Any]
 
     def __call__(self, lab: Lab, log: Log) -> Exercise:

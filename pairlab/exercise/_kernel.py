@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pairlab.errors import LabError
 from pairlab.exercise import _inside
-from pairlab.exercise._patch_figures import CONTAINER_KERNEL, VM_KERNEL
+from pairlab.exercise import _patch_figures as plan
 from pairlab.model import SideName
 from pairlab.results import Verdict
 
@@ -22,7 +22,7 @@ REBOOT_TIMEOUT_S = 180.0
 def try_kernel(lab: Lab, log: Log) -> None:
     """Upgrade the kernel in a VM that owns its kernel and in one that does not, and try it in a container."""
     update = lab.kernel_update()
-    with log.doing(VM_KERNEL), log.step("kernel") as changes:
+    with log.doing(plan.VM_KERNEL), log.step("kernel") as changes:
         if isinstance(update, str):
             log.finding("is there a newer kernel package?", update, "fact")
             changes.append(update)
@@ -30,20 +30,17 @@ def try_kernel(lab: Lab, log: Log) -> None:
             lab.declare(
                 replace(lab.declared, own_kernel_vms=frozenset({0}), fresh_vms=lab.declared.fresh_vms + 1)
             )
-            for index, owner in (
-                (0, "a VM that boots its own disk"),
-                (1, "a VM whose kernel its host gives"),
-            ):
+            for index, question in enumerate((plan.OWN_KERNEL, plan.GIVEN_KERNEL)):
                 told = _upgrade(lab, index, update.packages)
-                changes.append(f"{owner}: {told[0]}")
-                log.finding(f"{owner}: does the new kernel run after a reboot?", *told)
-    with log.doing(CONTAINER_KERNEL), log.step("kernel-container") as changes:
+                changes.append(f"{question.partition(':')[0]}: {told[0]}")
+                log.finding(question, *told)
+    with log.doing(plan.CONTAINER_KERNEL), log.step("kernel-container") as changes:
         usual = lab.sides[SideName.CONTAINER].runner(0)
         release = usual.run(["uname", "-r"]).stdout.strip()
         boot_id = usual.run(["cat", "/proc/sys/kernel/random/boot_id"]).stdout.strip()
         log.finding(
-            "can a container's kernel be patched from inside?",
-            f"it has none; it runs on its host's, {release} (boot id {boot_id[:8]}…), and only "
+            plan.CONTAINERS_KERNEL,
+            f"it has none; it runs on its host's, {release} (boot id {boot_id[:8]}…), and only"
             " a reboot of the host, which ends every container on it, changes that",
             "cannot",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pairlab.differences import Row, SummaryCell
 from pairlab.model import SideName
 from pairlab.results import CLAIM_SAMPLES, Conclusion, Figure, RunResult, Variant, is_less, spread
 
@@ -112,6 +113,37 @@ CONTAINER_KERNEL = Variant(key="container-kernel", title="containers, kernel pac
 MAIN = (VM_IN_PLACE, VM_REBUILD, CONTAINER_IN_PLACE, CONTAINER_REBUILD)
 NAIVE = (VM_IN_PLACE_AT_ONCE, VM_REBUILD_AT_ONCE, CONTAINER_IN_PLACE_AT_ONCE, CONTAINER_REBUILD_AT_ONCE)
 VARIANTS = (*MAIN, *NAIVE, VM_KERNEL, CONTAINER_KERNEL)
+
+LIKE_ITS_IMAGE = "rolled back: is it again what its image holds?"
+OWN_KERNEL = "a VM that boots its own disk: does the new kernel run after a reboot?"
+GIVEN_KERNEL = "a VM whose kernel its host gives: does the new kernel run after a reboot?"
+CONTAINERS_KERNEL = "can a container's kernel be patched from inside?"
+
+
+def which_version(what: str) -> str:
+    """The question of what an instance serves after something happened to it, such as `killed`."""
+    return f"{what}: which version serves?"
+
+
+SUMMARY = (
+    SummaryCell(row=Row.PATCHING, figure=LAST.key, need="patch"),
+    SummaryCell(row=Row.PATCHING, question=RUNS_IT),
+    SummaryCell(row=Row.PATCHING, figure=FAILED.key),
+    SummaryCell(row=Row.PATCHING, figure=WRITTEN.key),
+    SummaryCell(row=Row.PATCHING, figure=DRIFTED_PACKAGES.key),
+    SummaryCell(
+        row=Row.PATCHING, question=which_version("killed"), need="state",
+        label="does what was changed inside outlive a kill?",
+        variants=[VM_IN_PLACE.key, CONTAINER_IN_PLACE.key],
+    ),
+    SummaryCell(row=Row.ROLLBACK, figure=ROLLBACK.key),
+    SummaryCell(row=Row.ROLLBACK, figure=ROLLBACK_FAILED.key),
+    SummaryCell(row=Row.ROLLBACK, question=LIKE_ITS_IMAGE),
+    *(
+        SummaryCell(row=Row.KERNEL, question=question, need="kernel", label="can its kernel be patched?")
+        for question in (OWN_KERNEL, GIVEN_KERNEL, CONTAINERS_KERNEL)
+    ),
+)  # fmt: skip
 
 
 def conclude(result: RunResult) -> list[Conclusion]:

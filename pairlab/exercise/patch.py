@@ -47,6 +47,7 @@ class LabExercise:
     }
     figures = plan.FIGURES
     variants = plan.VARIANTS
+    summary = plan.SUMMARY
 
     def __init__(self, lab: Lab, log: Log) -> None:
         self._lab = lab
@@ -139,7 +140,7 @@ class LabExercise:
         if strategy.in_place:
             changed.update(*(_inside.changed_files(way.fleet.admin(i)) for i in way.fleet.indexes))
         answer = f"{len(changed)} files differ" if changed else "yes: the image before is what runs"
-        log.finding("rolled back: is it again what its image holds?", answer, "no" if changed else "yes")
+        log.finding(plan.LIKE_ITS_IMAGE, answer, "no" if changed else "yes")
 
     def _look_for_drift(self, fleet: Fleet) -> None:
         log, lab = self._log, self._lab
@@ -199,7 +200,7 @@ class LabExercise:
         version = client.await_answer(name, since=time.monotonic(), timeout_s=BACK_TIMEOUT_S).version
         good = version == self._update.new
         told = "the update" if good else "the one before the update"
-        self._log.finding(f"{what}: which version serves?", f"{version}, {told}", "yes" if good else "no")
+        self._log.finding(plan.which_version(what), f"{version}, {told}", "yes" if good else "no")
         return f"{what}: {name} serves {version}"
 
     # Timing

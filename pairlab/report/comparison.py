@@ -13,6 +13,8 @@ EMULATION = (
     "VMs ran by software emulation (tcg): their figures say nothing of hardware virtualisation, and must not"
     " be read as how fast VMs are."
 )
+EMULATED = "emulated"
+"""Stands with each figure of a VM that ran by software emulation."""
 VERDICTS = {"yes": "✓ yes", "no": "✗ no", "cannot": "⊘ cannot", "fact": "• fact"}
 """Verdict -> sign and word: never a colour alone."""
 BETTER = {"lower": "lower is better", "higher": "higher is better", "neither": ""}
@@ -71,12 +73,12 @@ def mark_of(variant: Variant, environment: Environment) -> str:
     """What stands with every figure of a variant: how VMs ran; nothing for others."""
     if variant.side is not SideName.VM:
         return ""
-    return "emulated" if is_emulated(environment) else environment.accelerator
+    return EMULATED if is_emulated(environment) else environment.accelerator
 
 
 def emulation_note(result: RunResult) -> str:
     """What a reader must know before any figure of an emulated VM; empty where there is none."""
-    emulated = any(mark_of(variant, result.environment) == "emulated" for variant in result.variants)
+    emulated = any(mark_of(variant, result.environment) == EMULATED for variant in result.variants)
     reason = result.environment.accelerator_reason
     return (EMULATION + (f" Why: {reason}." if reason else "")) if emulated else ""
 
@@ -84,7 +86,7 @@ def emulation_note(result: RunResult) -> str:
 def rests_on_emulation(conclusion: Conclusion, result: RunResult) -> bool:
     """Whether a conclusion is about emulated VMs, alone or beside others."""
     about = [v for v in result.variants if v.key in conclusion.variants or not conclusion.variants]
-    return any(mark_of(variant, result.environment) == "emulated" for variant in about)
+    return any(mark_of(variant, result.environment) == EMULATED for variant in about)
 
 
 def compared(result: RunResult) -> list[Variant]:

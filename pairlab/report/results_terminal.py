@@ -21,7 +21,7 @@ GAP = 2
 VERDICT_STYLES = {"yes": "green", "no": "red", "cannot": "yellow", "fact": "cyan"}
 
 
-def _text(content: str, style: str = "") -> Text:
+def plain(content: str, style: str = "") -> Text:
     """A text of a result, of which none can steer the terminal."""
     return Text("".join(c if c.isprintable() or c in "\n\u00a0\u202f" else "\ufffd" for c in content), style)
 
@@ -47,16 +47,16 @@ def show_result(result: RunResult, *, as_json: bool = False, console: Console | 
 def _head(result: RunResult) -> RenderableType:
     lines = []
     if not result.complete:
-        lines += [_text(f"INCOMPLETE: {result.incomplete_reason or 'no reason is told'}", "bold red"), Text()]
+        lines += [plain(f"INCOMPLETE: {result.incomplete_reason or 'no reason is told'}", "bold red"), Text()]
     lines += [
-        _text(f"{result.exercise}: {result.title}", "bold"),
-        _text(result.question),
-        _text(comparison.extent(result), "dim"),
+        plain(f"{result.exercise}: {result.title}", "bold"),
+        plain(result.question),
+        plain(comparison.extent(result), "dim"),
     ]
     if result.subject:
-        lines.append(_text(result.subject, "dim"))
+        lines.append(plain(result.subject, "dim"))
     if note := comparison.emulation_note(result):
-        lines.append(_text(note, "yellow"))
+        lines.append(plain(note, "yellow"))
     return Group(*lines)
 
 
@@ -84,7 +84,7 @@ def _table(result: RunResult, variants: Sequence[Variant], width: int, first: st
     table.title = title or None
     table.add_column(first, width=ROW_HEAD)
     for variant in variants:
-        head = _text(variant.title)
+        head = plain(variant.title)
         if mark := comparison.mark_of(variant, result.environment):
             head.append(f"\n{mark}", "yellow")
         table.add_column(head, width=column)
@@ -94,7 +94,7 @@ def _table(result: RunResult, variants: Sequence[Variant], width: int, first: st
 def _figures_table(result: RunResult, variants: Sequence[Variant], width: int, title: str) -> Table:
     table = _table(result, variants, width, "figure", title)
     for figure in comparison.measured(result, variants):
-        head = _text(figure.title)
+        head = plain(figure.title)
         if better := comparison.BETTER[figure.better]:
             head.append(f"\n{better}", "dim")
         cells = [comparison.cell(result, figure, variant) for variant in variants]
@@ -121,10 +121,10 @@ def _findings_table(
             for answer in comparison.answers(result, question, variant):
                 cell.append("\n" if cell else "")
                 cell.append(comparison.VERDICTS[answer.verdict], VERDICT_STYLES[answer.verdict])
-                cell.append_text(_text(f": {answer.text}"))
+                cell.append_text(plain(f": {answer.text}"))
                 cell.append(f" ({answer.repetitions})" if answer.repetitions else "", "dim")
             cells.append(cell or Text(figures.NONE, "dim"))
-        table.add_row(_text(question), *cells)
+        table.add_row(plain(question), *cells)
     return table
 
 
@@ -135,8 +135,8 @@ def _conclusions(result: RunResult) -> RenderableType:
     for conclusion in result.conclusions:
         mark = " (VMs emulated)" if comparison.rests_on_emulation(conclusion, result) else ""
         sign, style = ("✓ ", "green") if conclusion.carried else ("– no claim: ", "yellow")
-        lines.append(Text.assemble((sign, style), _text(conclusion.text), (mark, "yellow")))
-        lines.append(_text(f"  {conclusion.basis}", "dim"))
+        lines.append(Text.assemble((sign, style), plain(conclusion.text), (mark, "yellow")))
+        lines.append(plain(f"  {conclusion.basis}", "dim"))
     return Group(*lines)
 
 
@@ -159,12 +159,12 @@ def show_results(found: Sequence[tuple[Path, RunResult | str]], *, as_json: bool
         table.add_column(head)
     for path, result in found:
         if isinstance(result, str):
-            table.add_row(_text(path.name), "", "", _text(result, "red"))
+            table.add_row(plain(path.name), "", "", plain(result, "red"))
             continue
-        state = _text("complete", "green")
+        state = plain("complete", "green")
         if not result.complete:
-            state = _text(f"incomplete: {result.incomplete_reason}", "red")
-        table.add_row(_text(path.name), _text(result.lab), figures.duration(result.took_s), state)
+            state = plain(f"incomplete: {result.incomplete_reason}", "red")
+        table.add_row(plain(path.name), plain(result.lab), figures.duration(result.took_s), state)
     Console(highlight=False).print(table)
 
 

@@ -232,6 +232,7 @@ class _Run:
             findings=list(log.findings),
             timelines=list(log.timelines),
             conclusions=[],
+            summary=list(subject.summary),
         )
         if document.complete:
             return document.model_copy(update={"conclusions": subject.conclude(document)})

@@ -6,11 +6,16 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pairlab.errors import ResultError, UsageError
 from pairlab.model import data_dir
 from pairlab.result_files import read_result, result_files
 from pairlab.results import RunResult
+
+if TYPE_CHECKING:
+    from pairlab.report.pairing import Pairing
+    from pairlab.report.summary import Summary
 
 LATEST = "latest"
 FILE_NAME = re.compile(r"\d{8}T\d{6}Z-(?P<exercise>.+)\.json")
@@ -108,10 +113,102 @@ def write_html(names: Sequence[str], out: Path) -> Path:
 
     paths = [find(name) for name in names or sorted(stored()) or [LATEST]]
     text = page([read_result(path) for path in paths])
+    return _write(text, out, "--out")
+
+
+def summary() -> Summary:
+    """The table of key differences, from each exercise's newest complete result that says what it adds."""
+    from pairlab import exercise
+    from pairlab.report.summary import Yield, summarise
+
+    kept = stored()
+    yields = []
+    for name in exercise.names():
+        result, reason = _newest_complete(kept.get(name, []))
+        yields.append(Yield(name, exercise.load(name).summary, result, reason))
+    return summarise(yields)
+
+
+def _newest_complete(files: Sequence[Path]) -> tuple[RunResult | None, str]:
+    """The newest complete result among files, oldest first; or why the last one is of no use."""
+    reason = ""
+    for path in reversed(files):
+        try:
+            result = read_result(path)
+        except ResultError as error:
+            reason = reason or error.message
+            continue
+        if result.complete and result.summary:
+            return result, ""
+        older = "it was made before results said what they add to the table"
+        reason = reason or (older if result.complete else result.incomplete_reason)
+    return None, reason
+
+
+def write_summary(out: Path) -> Path:
+    """Write the table of key differences as one HTML page; returns where it is, absolute.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
+    from pairlab.report.summary_terminal import as_page
+
+    return _write(as_page(summary()), out, "--html")
+
+
+def compare(a: str, b: str) -> Pairing:
+    """Two results of one exercise side by side.
+
+    Args:
+        a: One, as `find` takes it.
+        b: The other.
+
+    Raises:
+        UsageError: One is not there, or they are of different exercises.
+        ResultError: One cannot be read.
+    """
+    from pairlab.report.pairing import pair
+
+    return pair(read(a), read(b))
+
+
+def export(names: Sequence[str], out: Path | None, *, as_json: bool) -> tuple[str, list[str]]:
+    """All raw samples of some results.
+
+    Args:
+        names: As `find` takes them; none means all that are stored, complete or not.
+        out: The file to write; None writes none.
+        as_json: JSON, not CSV.
+
+    Returns:
+        The samples, or where they are; and what is wrong with stored results that cannot be read.
+
+    Raises:
+        UsageError: There is no such result, or the file cannot be written.
+        ResultError: A result that was named cannot be read.
+    """
+    from pairlab.report import export as exporting
+
+    problems: list[str] = []
+    if names:
+        named = [(path.name, read_result(path)) for path in map(find, names)]
+    else:
+        named = []
+        for path in reversed(_newest_first()):
+            try:
+                named.append((path.name, read_result(path)))
+            except ResultError as error:
+                problems.append(error.message)
+    text = exporting.as_json(named) if as_json else exporting.as_csv(named)
+    return (text if out is None else f"{_write(text, out, '--out')}\n"), problems
+
+
+def _write(text: str, out: Path, option: str) -> Path:
     try:
         out.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{out} cannot be written: {error.strerror}", hint="give another --out") from error
+        problem = f"{out} cannot be written: {error.strerror}"
+        raise UsageError(problem, hint=f"give another {option}") from error
     return out.absolute()
 
 

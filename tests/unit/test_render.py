@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 
 from pairlab import render as rendering
 from pairlab.errors import TemplateError
@@ -59,6 +60,14 @@ def test_a_bare_word_refuses_what_needs_quotes(templates: Path, value: str) -> N
 def test_a_bare_word_takes_addresses_and_paths(templates: Path) -> None:
     (templates / "a.cfg.j2").write_text("{{ value | word }}")
     assert render("a.cfg.j2", value="127.0.0.1:80/a-b_c@d") == "127.0.0.1:80/a-b_c@d"
+
+
+@pytest.mark.parametrize("value", [*AWKWARD, "a | b", "**x** _y_ ~z~ [a](b) ![c](d)", "&lt;", "# x", "$a$"])
+def test_markdown_shows_the_value(templates: Path, value: str) -> None:
+    (templates / "a.md.j2").write_text("| a |\n| --- |\n| ={{ value | md }} |\n")
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(render("a.md.j2", value=value))
+    cells = ["".join(each.content for each in token.children or []) for token in tokens if token.children]
+    assert cells == ["a", "=" + " ".join(value.splitlines())]
 
 
 def test_html_escapes_by_itself(templates: Path) -> None:

@@ -68,6 +68,48 @@ def test_a_page_is_written_where_one_wants_it(data: Path) -> None:
     assert (data.parent / "both.html").read_text(encoding="utf-8").count('<section class="result"') == 2
 
 
+def test_the_key_differences_are_shown_in_every_form(data: Path) -> None:
+    shown = run(data, "report.summary").stdout
+    assert "Rollback\n" in shown
+    assert "the way back" in shown
+    assert max(map(len, shown.splitlines())) <= 100
+    assert "| **Rollback** | the way back | " in run(data, "report.summary", "--markdown").stdout
+    assert {row["row"] for row in json.loads(run(data, "report.summary", "--json").stdout)["rows"]} >= {
+        "rollback",
+        "start",
+    }
+    assert run(data, "report.summary", "--html", "s.html").stdout == f"{data.parent / 's.html'}\n"
+    assert "exclude each other" in run(data, "report.summary", "--html", "x", "--json", code=2).stderr
+
+
+def test_advice_is_given_for_options_and_never_waits_for_answers(data: Path) -> None:
+    shown = run(data, "lab.advise", "--untrusted-tenants", "--patch-within-s", "30").stdout
+    assert shown.startswith("advice: both\n")
+    document = json.loads(run(data, "lab.advise", "--instances", "9", "--memory-mib", "99", "--json").stdout)
+    assert document["required"]["instances"] == 9
+    assert "--help lab.advise" in run(data, "lab.advise", code=2).stderr
+    assert "--patch-within-s cannot be" in run(data, "lab.advise", "--patch-within-s", "x", code=2).stderr
+
+
+def test_two_results_are_compared_by_position(data: Path) -> None:
+    shown = run(data, "report.compare", "20261124T211500Z-patch.json", "patch").stdout
+    assert "INCOMPLETE: " in shown
+    assert max(map(len, shown.splitlines())) <= 100
+    assert (
+        "| figure | variant | A | B |" in run(data, "report.compare", "patch", "patch", "--markdown").stdout
+    )
+    assert "next: " in run(data, "report.compare", "patch", "nosuch", code=2).stderr
+    run(data, "report.compare", "patch", code=1)  # invoke's own usage error
+
+
+def test_samples_are_exported(data: Path) -> None:
+    lines = run(data, "report.export").stdout.splitlines()
+    assert lines[0].startswith("exercise,variant,")
+    assert len(lines) == 1 + len(patch_result().samples) + len(cut_short(patch_result()).samples)
+    assert run(data, "report.export", "--json", "--out", "s.json").stdout == f"{data.parent / 's.json'}\n"
+    assert len(json.loads((data.parent / "s.json").read_text())) == len(lines) - 1
+
+
 def test_the_schema_is_printed(data: Path) -> None:
     assert json.loads(run(data, "report.schema").stdout)["title"] == "RunResult"
 

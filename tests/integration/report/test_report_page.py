@@ -13,7 +13,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from pairlab.differences import Row
 from pairlab.report.html import page
+from pairlab.report.summary import Yield, summarise
+from pairlab.report.summary_terminal import as_page
 from pairlab.results import RunResult
 from tests.hostile_texts import HTML, hostile
 from tests.report_worlds import cut_short, patch_result
@@ -73,6 +76,24 @@ def test_the_page_is_whole(driver: WebDriver, report: Path, width: int, scheme: 
         assert ask(driver, OUT_OF_PLACE) == []
         root = ask(driver, "const e = document.documentElement; return [e.scrollWidth, e.clientWidth]")
         assert root[0] <= root[1]
+    assert ask(driver, PALE) == []
+    assert driver.get_log("browser") == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
+def test_the_table_of_key_differences_is_whole(
+    driver: WebDriver, tmp_path: Path, width: int, scheme: str
+) -> None:
+    result = patch_result()
+    file = tmp_path / "summary.html"
+    file.write_text(as_page(summarise([Yield("patch", result.summary, result)])), encoding="utf-8")
+    open_page(driver, file, width=width, scheme=scheme)
+    shown = squeezed(ask(driver, "return document.body.innerText"))
+    assert {row.heading for row in Row if row.heading not in shown} == set()
+    assert {cell.label for cell in result.summary if cell.label not in shown} == set()
+    assert ask(driver, OUT_OF_PLACE) == []
+    root = ask(driver, "const e = document.documentElement; return [e.scrollWidth, e.clientWidth]")
+    assert root[0] <= root[1]
     assert ask(driver, PALE) == []
     assert driver.get_log("browser") == []
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from pairlab.differences import Row
 from pairlab.errors import ResultError, UsageError
 from pairlab.model import data_dir
 from pairlab.result_files import write_result
@@ -100,6 +103,69 @@ def test_the_page_has_the_newest_of_each_exercise(stored: Path, tmp_path: Path) 
 def test_a_page_that_cannot_be_written_is_said(stored: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be written: Is a directory"):
         reports.write_html([], tmp_path)
+
+
+def test_the_table_takes_the_newest_complete_result_that_says_what_it_adds(stored: Path) -> None:
+    (table,) = [row for row in reports.summary().rows if row.row is Row.ROLLBACK]
+    assert [line.when for line in table.lines] == ["24 Nov 2026, 21:15 UTC"]  # not the incomplete one
+    newer = patch_result().model_copy(update={"started": patch_result().started + timedelta(days=1)})
+    write_result(newer, stored / "20261125T211500Z-patch.json")
+    without = newer.model_copy(update={"summary": []})
+    write_result(without, stored / "20261126T211500Z-patch.json")
+    (stored / "20261127T211500Z-patch.json").write_text("{")
+    (table,) = [row for row in reports.summary().rows if row.row is Row.ROLLBACK]
+    assert [line.when for line in table.lines] == ["25 Nov 2026, 21:15 UTC"]
+
+
+def test_the_table_says_why_there_is_no_result(results: Path) -> None:
+    def missing() -> dict[str, str]:
+        (table,) = [row for row in reports.summary().rows if row.row is Row.ROLLBACK]
+        assert table.lines == ()
+        return {each.exercise: each.reason for each in table.missing}
+
+    assert missing()["patch"] == ""
+    write_result(patch_result().model_copy(update={"summary": []}), results / "20261123T211500Z-patch.json")
+    assert "before results said what they add" in missing()["patch"]
+    write_result(cut_short(patch_result()), results / "20261124T211500Z-patch.json")
+    assert missing()["patch"] == "vm/1 never answered after its rebuild"
+
+
+def test_the_table_is_written_as_a_page(stored: Path, tmp_path: Path) -> None:
+    out = tmp_path / "summary.html"
+    assert reports.write_summary(out) == out
+    assert out.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    with pytest.raises(UsageError, match="cannot be written") as caught:
+        reports.write_summary(tmp_path)
+    assert "--html" in caught.value.hint
+
+
+def test_everything_that_is_kept_is_exported_and_what_cannot_be_read_is_told(stored: Path) -> None:
+    (stored / "20261125T000000Z-patch.json").write_text("{")
+    text, problems = reports.export([], None, as_json=False)
+    of = [line.rsplit(",", 1)[1] for line in text.splitlines()[1:]]
+    assert list(dict.fromkeys(of)) == [
+        "20261123T090000Z-scale-out.json",
+        "20261124T211500Z-patch.json",
+        "20261124T221500Z-patch.json",
+    ]
+    assert len(problems) == 1
+    assert "20261125T000000Z-patch.json holds no result" in problems[0]
+
+
+def test_named_results_are_exported_to_a_file(stored: Path, tmp_path: Path) -> None:
+    out = tmp_path / "samples.json"
+    told, problems = reports.export(["scale-out"], out, as_json=True)
+    assert (told, problems) == (f"{out}\n", [])
+    assert {row["exercise"] for row in json.loads(out.read_text())} == {"scale-out"}
+    with pytest.raises(ResultError):
+        reports.export(["20991124T211500Z-patch.json"], None, as_json=False)
+
+
+def test_results_are_compared_by_name(stored: Path) -> None:
+    found = reports.compare("20261124T211500Z-patch.json", "patch")
+    assert found.incomplete == ("", "vm/1 never answered after its rebuild")
+    with pytest.raises(UsageError, match="different things"):
+        reports.compare("scale-out", "patch")
 
 
 def test_the_documented_schema_is_current() -> None:

@@ -1,0 +1,211 @@
+"""The table of key differences, made from results that say themselves what of them stands in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from pairlab.differences import Need, Row, SummaryCell
+from pairlab.model import SideName
+from pairlab.report import comparison
+from pairlab.results import CLAIM_SAMPLES, Figure, RunResult, Variant, is_less
+
+COLUMNS: tuple[tuple[SideName | None, str], ...] = (
+    (SideName.VM, "VMs"),
+    (SideName.CONTAINER, "containers"),
+    (None, "this host"),
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One variant in a line of the table.
+
+    Attributes:
+        variant: Its title.
+        side: Its column; None for this host itself.
+        mark: How its VMs ran; empty for others.
+        cell: Its figure, where the line shows one.
+        values: The samples, in the figure's unit.
+        question: What was asked of it, where that is not the line's label.
+        answers: What was found, where the line shows findings.
+    """
+
+    variant: str
+    side: SideName | None
+    mark: str
+    cell: comparison.Cell | None = None
+    values: tuple[float, ...] = ()
+    question: str = ""
+    answers: tuple[comparison.Answer, ...] = ()
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether it is of emulated VMs."""
+        return self.mark == comparison.EMULATED
+
+
+@dataclass(frozen=True)
+class Line:
+    """One thing that was measured or asked, of every variant.
+
+    Attributes:
+        label: What it is.
+        exercise: The exercise that yielded it.
+        when: When, in UTC.
+        figure: The figure; None for a question.
+        need: The requirement that it bears on; None for none.
+        entries: In the order of the result's variants.
+        difference: What its samples say of the two sides; empty where more than two variants stand in it.
+    """
+
+    label: str
+    exercise: str
+    when: str
+    figure: Figure | None
+    need: Need | None
+    entries: tuple[Entry, ...]
+    difference: str
+
+    def of(self, side: SideName | None) -> tuple[Entry, ...]:
+        """Its entries in one column."""
+        return tuple(entry for entry in self.entries if entry.side is side)
+
+
+@dataclass(frozen=True)
+class Missing:
+    """An exercise that would yield something, and has not yet.
+
+    Attributes:
+        exercise: Its name.
+        reason: What became of its last run; empty if there was none.
+    """
+
+    exercise: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """A row of the table: what is known, and what is not measured yet."""
+
+    row: Row
+    lines: tuple[Line, ...]
+    missing: tuple[Missing, ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The table.
+
+    Attributes:
+        rows: All of them, in their order.
+        emulation: What a reader must know before any figure of an emulated VM; empty where there is none.
+        measured_by: Requirement -> the exercises that measure something which bears on it.
+    """
+
+    rows: tuple[SummaryRow, ...]
+    emulation: str
+    measured_by: Mapping[Need, tuple[str, ...]]
+
+    def lines(self, need: Need) -> list[Line]:
+        """Everything measured that bears on a requirement."""
+        return [line for row in self.rows for line in row.lines if line.need == need]
+
+
+@dataclass(frozen=True)
+class Yield:
+    """What one exercise puts into the table.
+
+    Attributes:
+        exercise: Its name.
+        cells: What it says that a run of it yields.
+        result: Its newest complete result; None if there is none.
+        reason: Where there is none: what became of its last run.
+    """
+
+    exercise: str
+    cells: Sequence[SummaryCell]
+    result: RunResult | None
+    reason: str = ""
+
+
+def summarise(yields: Sequence[Yield]) -> Summary:
+    """The table of what some exercises yielded, and would yield."""
+    rows = tuple(
+        SummaryRow(
+            row,
+            tuple(line for each in yields if each.result for line in _lines(each.result, row)),
+            tuple(
+                Missing(each.exercise, each.reason)
+                for each in yields
+                if row in {cell.row for cell in each.cells} and not _has(each.result, row)
+            ),
+        )
+        for row in Row
+    )
+    notes = [comparison.emulation_note(each.result) for each in yields if each.result and each.result.summary]
+    measured_by: dict[Need, tuple[str, ...]] = {}
+    for each in yields:
+        for need in dict.fromkeys(cell.need for cell in each.cells if cell.need):
+            measured_by[need] = (*measured_by.get(need, ()), each.exercise)
+    return Summary(rows, next(filter(None, notes), ""), measured_by)
+
+
+def _has(result: RunResult | None, row: Row) -> bool:
+    return result is not None and any(cell.row is row for cell in result.summary)
+
+
+def _lines(result: RunResult, row: Row) -> Iterator[Line]:
+    lines: dict[tuple[str, str], list[SummaryCell]] = {}
+    for cell in result.summary:
+        if cell.row is row:
+            lines.setdefault((_label(result, cell), cell.figure), []).append(cell)
+    for (label, key), cells in lines.items():
+        figure = next((figure for figure in result.figures if figure.key == key), None)
+        entries = tuple(entry for cell in cells for entry in _entries(result, cell, figure))
+        if entries:
+            need = next((cell.need for cell in cells if cell.need), None)
+            difference = _difference(figure, entries) if figure else ""
+            yield Line(label, result.exercise, comparison.when(result), figure, need, entries, difference)
+
+
+def _label(result: RunResult, cell: SummaryCell) -> str:
+    titles = {figure.key: figure.title for figure in result.figures}
+    return cell.label or titles.get(cell.figure) or cell.question
+
+
+def _entries(result: RunResult, cell: SummaryCell, figure: Figure | None) -> Iterator[Entry]:
+    for variant in _shown(result, cell):
+        mark = comparison.mark_of(variant, result.environment)
+        if figure:
+            values = tuple(result.values(figure.key, variant.key))
+            if values:
+                shown = comparison.cell(result, figure, variant)
+                yield Entry(variant.title, variant.side, mark, cell=shown, values=values)
+        elif answers := tuple(comparison.answers(result, cell.question, variant)):
+            question = cell.question if cell.label else ""
+            yield Entry(variant.title, variant.side, mark, question=question, answers=answers)
+
+
+def _shown(result: RunResult, cell: SummaryCell) -> list[Variant]:
+    if not cell.variants:
+        return comparison.compared(result)
+    return [variant for variant in result.variants if variant.key in cell.variants]
+
+
+def _difference(figure: Figure, entries: Sequence[Entry]) -> str:
+    """Which of two variants, one a side, has less of a figure, if their samples carry that."""
+    vms, containers = ([entry for entry in entries if entry.side is side] for side in SideName)
+    if len(vms) != 1 or len(containers) != 1:
+        return ""
+    (vm,), (container,) = vms, containers
+    about = ", of emulated VMs" if vm.is_emulated else ""
+    if is_less(container.values, vm.values):
+        return f"less on containers: the ranges are apart{about}"
+    if is_less(vm.values, container.values):
+        return f"less on VMs: the ranges are apart{about}"
+    if len({*vm.values, *container.values}) == 1:
+        return f"equal in every sample{about}"
+    few = min(len(vm.values), len(container.values)) < CLAIM_SAMPLES
+    return "no claim: too few samples" if few else "no claim: the ranges overlap"
