@@ -60,7 +60,8 @@ class LabExercise:
         self._log.values |= {"update": self._update, "lab": self._lab.name}
         with self._log.step("serve"):
             self._lab.declare(replace(self._lab.declared, updates=True))
-        return self._update.reason
+        update = self._update
+        return f"{update.package} {update.installed} to {update.new}: {update.reason}"
 
     def repetition(self, number: int) -> None:
         """All four strategies, and once the kernel."""
