@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pairlab.model import SideName
+from pairlab.report.results_terminal import plain
 
 REFRESH_HZ = 4
 
@@ -74,4 +75,4 @@ class Guide:
     def after(self, section: Any, changes: list[str]) -> None:
         """Say what a step changed."""
         for line in changes or ["done"]:
-            self._console.print(Text(f"  {section.title}: {line}"))
+            self._console.print(plain(f"  {section.title}: {line}"))

@@ -235,5 +235,6 @@ class _Run:
             summary=list(subject.summary),
         )
         if document.complete:
-            return document.model_copy(update={"conclusions": subject.conclude(document)})
+            claims = sorted(subject.conclude(document), key=lambda conclusion: not conclusion.carried)
+            return document.model_copy(update={"conclusions": claims})
         return document
