@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pairlab.exercise import Lab
 
 POLL_S = 0.2
+COMMANDS_TIMEOUT_S = 90.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,23 @@ class Fleet:
         A container's administrator has no right to trace processes of others; its usual account runs them.
         """
         return self.admin(index) if self.side is SideName.VM else self.usual(index)
+
+    def await_commands(self, timeout_s: float = COMMANDS_TIMEOUT_S) -> None:
+        """Wait until commands can be run in every instance: one may serve before it lets anybody in.
+
+        Raises:
+            LabError: In one they still can not.
+        """
+        deadline = time.monotonic() + timeout_s
+        for index in self.indexes:
+            while True:
+                try:
+                    self.usual(index).run(["true"])
+                    break
+                except LabError:
+                    if time.monotonic() > deadline:
+                        raise
+                time.sleep(POLL_S)
 
     def at_once(self, do: Callable[[int], object]) -> None:
         """Do something to every instance at the same time."""

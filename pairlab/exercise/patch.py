@@ -93,6 +93,7 @@ class LabExercise:
             fresh_vms = declared.fresh_vms + (fleet.side is SideName.VM)
             fresh_containers = declared.fresh_containers + (fleet.side is SideName.CONTAINER)
             self._lab.declare(replace(base, fresh_vms=fresh_vms, fresh_containers=fresh_containers))
+            fleet.await_commands()
             for index in fleet.indexes:
                 admin = fleet.admin(index)
                 _inside.mark_fresh(admin)
@@ -134,7 +135,8 @@ class LabExercise:
                 way.take_out(client)
                 served = self._await_served(client, way.fleet, self._update.installed, start)
                 changes += [f"{name} serves the version before after {at:.1f} s" for at, name in served]
-            log.sample(plan.ROLLBACK, time.monotonic() - start)
+            log.sample(plan.ROLLBACK, served[-1][0])
+            way.fleet.await_commands()
             client.await_good(STEADY)
         log.sample(plan.ROLLBACK_FAILED, client.failed)
         changed: set[str] = set()
@@ -194,6 +196,7 @@ class LabExercise:
             way.grow()
             changes.append(self._tell_version(client, "killed", fleet.name(last)))
             changes.append(self._tell_version(client, "scaled out by one", fleet.name(last + 1)))
+        fleet.await_commands()
         installed = [tuple(sorted(_inside.manifest(fleet.admin(i)).items())) for i in fleet.indexes]
         log.sample(plan.DIFFERING, len(installed) - max(installed.count(each) for each in installed))
 
@@ -231,6 +234,7 @@ class LabExercise:
             served = self._await_served(client, fleet, self._update.new, start)
             self._log.sample(plan.FIRST, served[0][0])
             self._log.sample(plan.LAST, served[-1][0])
+        fleet.await_commands()
         stale = {i: _inside.stale_servers(fleet.tracer(i), self._lab.workload) for i in fleet.indexes}
         if way.activates and any(stale.values()):
             raise ExerciseError(
