@@ -66,12 +66,13 @@ class Lab(Protocol):
     def port(self, side: SideName) -> int:
         """Loopback port of a side's front door."""
 
-    def declare(self, declaration: Declaration, *, refresh: bool = False) -> Outcome:
+    def declare(self, declaration: Declaration, *, refresh: bool = False, commands: bool = True) -> Outcome:
         """Make the lab what is declared, and wait until every instance answers.
 
         Args:
             declaration: What it is to be.
             refresh: Look at what is really there first, so that drift is put right.
+            commands: Wait also until commands can be run in every instance.
 
         Raises:
             EngineError: The engine failed.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from pairlab.errors import LabError
 from pairlab.exercise import _inside
 from pairlab.exercise import _patch_figures as plan
-from pairlab.exercise._fleet import Fleet
 from pairlab.model import SideName
 from pairlab.results import Verdict
 
@@ -31,7 +30,6 @@ def try_kernel(lab: Lab, log: Log) -> None:
             lab.declare(
                 replace(lab.declared, own_kernel_vms=frozenset({0}), fresh_vms=lab.declared.fresh_vms + 1)
             )
-            Fleet(lab, SideName.VM).await_commands()
             for index, question in enumerate((plan.OWN_KERNEL, plan.GIVEN_KERNEL)):
                 told = _upgrade(lab, index, update.packages)
                 changes.append(f"{question.partition(':')[0]}: {told[0]}")

@@ -91,7 +91,8 @@ class Way:
         if self._strategy.in_place:
             self.fleet.at_once(self._install)
         elif self.fleet.side is SideName.VM:
-            self._lab.declare(replace(declared, updated_vms=frozenset(self.fleet.indexes)))
+            everything = frozenset(self.fleet.indexes)
+            self._lab.declare(replace(declared, updated_vms=everything), commands=False)
         else:
             self._lab.declare(replace(declared, updated_containers=True, at_once=True))
 
@@ -124,7 +125,7 @@ class Way:
             client.await_without(self.fleet.name(index), STEADY)
             before = self._lab.declared.updated_vms
             after = before | {index} if updated else before - {index}
-            self._lab.declare(replace(self._lab.declared, updated_vms=after))
+            self._lab.declare(replace(self._lab.declared, updated_vms=after), commands=False)
 
     def _install(self, index: int, *, back: bool = False) -> None:
         admin = self.fleet.admin(index)

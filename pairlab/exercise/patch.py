@@ -93,7 +93,6 @@ class LabExercise:
             fresh_vms = declared.fresh_vms + (fleet.side is SideName.VM)
             fresh_containers = declared.fresh_containers + (fleet.side is SideName.CONTAINER)
             self._lab.declare(replace(base, fresh_vms=fresh_vms, fresh_containers=fresh_containers))
-            fleet.await_commands()
             for index in fleet.indexes:
                 admin = fleet.admin(index)
                 _inside.mark_fresh(admin)
@@ -196,7 +195,6 @@ class LabExercise:
             way.grow()
             changes.append(self._tell_version(client, "killed", fleet.name(last)))
             changes.append(self._tell_version(client, "scaled out by one", fleet.name(last + 1)))
-        fleet.await_commands()
         installed = [tuple(sorted(_inside.manifest(fleet.admin(i)).items())) for i in fleet.indexes]
         log.sample(plan.DIFFERING, len(installed) - max(installed.count(each) for each in installed))
 

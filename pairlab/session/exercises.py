@@ -183,6 +183,7 @@ class _Run:
     def perform(self) -> None:
         """Do it all; a failure or an interruption is kept as the reason why it is incomplete."""
         try:
+            self._live.await_commands()
             self._worked_on = self._subject.prepare()
             for number in range(self._repetitions):
                 self._log.repetition = number

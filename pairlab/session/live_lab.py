@@ -8,6 +8,7 @@ from functools import cached_property
 
 from pairlab import side as sides
 from pairlab.exercise import Declaration
+from pairlab.exercise._fleet import Fleet
 from pairlab.image.apt_source import AptSource
 from pairlab.model import (
     PACKAGES_URL,
@@ -56,11 +57,18 @@ class LiveLab:
         """See `Lab.port`."""
         return self.base.port(side)
 
-    def declare(self, declaration: Declaration, *, refresh: bool = False) -> Outcome:
+    def declare(self, declaration: Declaration, *, refresh: bool = False, commands: bool = True) -> Outcome:
         """See `Lab.declare`."""
         spec = self._spec(declaration)
         self.declared = declaration  # also where it fails: what then is there is some of both
-        return self._up(spec, refresh=refresh)
+        outcome = self._up(spec, refresh=refresh)
+        if commands:
+            self.await_commands()
+        return outcome
+
+    def await_commands(self) -> None:
+        """Wait until commands can be run in every VM: it may serve before it lets anybody in."""
+        Fleet(self, SideName.VM).await_commands()
 
     def put_back(self) -> None:
         """Make it again what its last `lab.up` declared."""
