@@ -38,7 +38,7 @@ def build(store: ImageStore, progress: Progress) -> ImageRecord:
 
 
 def _recipe() -> Recipe:
-    web = vm_recipe(WEB, pocket="release", pins={})
+    web = vm_recipe(WEB)
     files = {path: web.files[path] for path in WEB.files}
     files["/etc/systemd/system/nginx.service.d/instance.conf"] = File(WHO)
     # Locales are left out of all images here; cloud-init's own choice would have to be generated.
