@@ -538,10 +538,24 @@ def check(context: Context) -> None:
         context.run(f"{os.path.dirname(sys.executable)}/{line}", pty=sys.stdout.isatty())
 
 
-@task(help=YES | {"only": "Path or expression for pytest, such as tests/unit."})
+ONLY = {"only": "Path or expression for pytest, such as tests/unit."}
+
+
+@task(name="suite", default=True, help=YES | ONLY)
 @command
 def test(context: Context, only: str = "", yes: bool = False) -> None:
-    """Set this host up, then run the whole test suite."""
+    """Set this host up, then run the test suite; `test` alone means this."""
+    _run_tests(context, only, yes)
+
+
+@task(help=YES | ONLY)
+@command
+def deep(context: Context, only: str = "", yes: bool = False) -> None:
+    """Set this host up, then run the slow tests that the suite leaves out."""
+    _run_tests(context, f"-m deep {only}", yes)
+
+
+def _run_tests(context: Context, words: str, yes: bool) -> None:
     import shlex
 
     from pairlab.host.packages import TEST_PACKAGES
@@ -551,7 +565,7 @@ def test(context: Context, only: str = "", yes: bool = False) -> None:
     bench, settings = _bench(), Settings()
     host.setup(bench, settings, _confirm(yes), packages=TEST_PACKAGES)
     host.enter_groups(bench, settings, [sys.executable, *sys.argv])
-    context.run(shlex.join([sys.executable, "-m", "pytest", *shlex.split(only)]), pty=sys.stdout.isatty())
+    context.run(shlex.join([sys.executable, "-m", "pytest", *shlex.split(words)]), pty=sys.stdout.isatty())
 
 
 @task
@@ -566,8 +580,8 @@ def bench(context: Context) -> None:
 ns = Collection(
     check,
     docs,
-    test,
     bench,
+    test=Collection(test, deep),
     lab=Collection(
         doctor, setup, preview, up, status, list_labs, shell, exec_, logs, console, down, unlock, advise
     ),
