@@ -319,7 +319,7 @@ def advise(
     skills: str = "",
     json: bool = False,
 ) -> None:
-    """VMs, containers or both? Asks for requirements that are not given."""
+    """Say when VMs and when containers, for what you need."""
     from pairlab.errors import UsageError
     from pairlab.report import advice, advice_terminal
     from pairlab.session.advice import advise_on
@@ -544,14 +544,14 @@ ONLY = {"only": "Path or expression for pytest, such as tests/unit."}
 @task(name="suite", default=True, help=YES | ONLY)
 @command
 def test(context: Context, only: str = "", yes: bool = False) -> None:
-    """Set this host up, then run the test suite; `test` alone means this."""
+    """Set this host up, then run the test suite."""
     _run_tests(context, only, yes)
 
 
 @task(help=YES | ONLY)
 @command
 def deep(context: Context, only: str = "", yes: bool = False) -> None:
-    """Set this host up, then run the slow tests that the suite leaves out."""
+    """Set this host up, then run the slow tests of the suite."""
     _run_tests(context, f"-m deep {only}", yes)
 
 
