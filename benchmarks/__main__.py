@@ -27,18 +27,21 @@ def main(wanted: list[str]) -> int:
         return 2
     figures: list[Figure] = []
     failed = False
-    with tempfile.TemporaryDirectory(prefix="pairlab-bench-") as folder:
-        trial = Trial(Path(folder))
-        for name in wanted or names():
-            try:
-                figures += importlib.import_module(f"benchmarks.{name}").measure(trial)
-            except LabError as error:
-                failed = True
-                details = f"\n{error.details}" if error.details else ""
-                told = f"{name} was not measured: {error.message}{details}\n  next: {error.hint}"
-                print(told, file=sys.stderr)
-    print_figures(figures)
-    print(f"every sample is in {save(figures)}")
+    try:
+        with tempfile.TemporaryDirectory(prefix="pairlab-bench-") as folder:
+            trial = Trial(Path(folder))
+            for name in wanted or names():
+                try:
+                    figures += importlib.import_module(f"benchmarks.{name}").measure(trial)
+                except LabError as error:
+                    failed = True
+                    details = f"\n{error.details}" if error.details else ""
+                    told = f"{name} was not measured: {error.message}{details}\n  next: {error.hint}"
+                    print(told, file=sys.stderr)
+    finally:  # also when it was interrupted: what was measured took long
+        if figures:
+            print_figures(figures)
+            print(f"every sample is in {save(figures)}")
     return 1 if failed else 0
 
 

@@ -34,10 +34,11 @@ ExecStartPre=/usr/local/lib/pairlab/prepare
 
 def build(store: ImageStore, progress: Progress) -> ImageRecord:
     """The image, built if it is missing; its `disk.qcow2` is what a publisher would offer."""
-    return store.ensure_recipe(_recipe(), progress=progress)
+    return store.ensure_recipe(recipe(), progress=progress)
 
 
-def _recipe() -> Recipe:
+def recipe() -> Recipe:
+    """What goes into it."""
     web = vm_recipe(WEB)
     files = {path: web.files[path] for path in WEB.files}
     files["/etc/systemd/system/nginx.service.d/instance.conf"] = File(WHO)

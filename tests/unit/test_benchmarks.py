@@ -12,7 +12,10 @@ from benchmarks.__main__ import names
 from benchmarks._figures import Figure, print_figures
 from benchmarks._trial import Trial
 from pairlab.errors import CommandError, LabError
+from pairlab.image.recipe import vm_recipe
 from pairlab.run import Completed
+from stacks.pair import WEB
+from tests import cloud_image
 
 
 class Virsh:
@@ -50,6 +53,14 @@ def test_a_figure_without_a_limit_is_shown_and_never_missed(capsys: pytest.Captu
     assert "4.00" in shown[1]
     assert "NO" not in shown[1]
     assert "NO" in shown[2]
+
+
+def test_the_guest_with_cloud_init_serves_the_same_and_owns_its_kernel() -> None:
+    recipe, own = cloud_image.recipe(), vm_recipe(WEB)
+    assert recipe.boots_itself
+    assert {"cloud-init", *WEB.packages} <= set(recipe.packages)
+    assert {path: recipe.files[path] for path in WEB.files} == {path: own.files[path] for path in WEB.files}
+    assert not [path for path in recipe.files if "pairlab-seed" in path]
 
 
 @pytest.mark.parametrize("answer", ["vagrant-share (2.0, global)", None])
