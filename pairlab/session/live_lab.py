@@ -45,6 +45,7 @@ class LiveLab:
     def __init__(self, bench: Workbench, lab: str) -> None:
         self.name = lab
         self.base = known_spec(lab)
+        self.accelerator = self.base.accelerator
         self._bench = bench
         self._stack = load_stack(self.base.settings.stack)
         self._engine = bench.engine(self.base.settings)
