@@ -103,6 +103,9 @@ class Lab(Protocol):
     def transfer_bytes(self, side: SideName) -> int:
         """Bytes of the updated image that the side's host does not have already in the image before."""
 
+    def image_bytes(self, side: SideName) -> int:
+        """Bytes of the files of the image that a side's instances start from."""
+
     def manifest(self, side: SideName, *, updated: bool) -> Mapping[str, str]:
         """Package -> version, as the image was built."""
 

@@ -23,8 +23,8 @@ SERVING = Figure(
 STOP = Figure(
     key="stop", title="stop", unit="s",
     method="From the request to end in good order to the end of its last process: a VM's guest powers off, "
-    "seen by asking libvirt every 0.05 s; a container's first process gets its stop signal, and the engine "
-    "tells.",
+    "told over an open connection, and libvirt is asked every 0.05 s; a container's first process gets its "
+    "stop signal, and the engine tells when it has ended.",
 )  # fmt: skip
 RESTART = Figure(
     key="restart", title="out of service: stopped and started again", unit="s",

@@ -108,6 +108,11 @@ class LiveLab:
             return new.vm.size_bytes
         return self._bench.images.layer_bytes(new.container.version, without=old.container.version)
 
+    def image_bytes(self, side: SideName) -> int:
+        """See `Lab.image_bytes`."""
+        images = self.base.images[self.workload.name]
+        return images.vm.size_bytes if side is SideName.VM else images.container.size_bytes
+
     def manifest(self, side: SideName, *, updated: bool) -> Mapping[str, str]:
         """See `Lab.manifest`."""
         images = self._updated_images if updated else self.base.images[self.workload.name]

@@ -22,10 +22,12 @@ class Charge:
     Attributes:
         memory_bytes: Memory without file cache.
         cache_bytes: File cache, which its host gives up where memory is short.
+        kernel_bytes: Of the former, what the kernel keeps on its behalf, such as page tables and sockets.
     """
 
     memory_bytes: int
     cache_bytes: int
+    kernel_bytes: int
 
 
 @dataclass(frozen=True)
@@ -143,18 +145,21 @@ class Processes:
     def charge(self, pid: int) -> Charge | None:
         """What the control group of a process is charged; None where that is the host's own.
 
-        Source: the kernel's documentation of control groups: memory.stat and memory.current of version 2,
-        memory.stat and memory.usage_in_bytes of version 1.
+        Source: the kernel's documentation of control groups: memory.current and memory.stat of version 2,
+        where `kernel` came with Linux 5.18; memory.usage_in_bytes, memory.kmem.usage_in_bytes and memory.stat
+        of version 1.
         """
         group = _process.group_of(pid, "memory", proc=self.proc, cgroups=self.cgroups)
         if group is None:
             return None
         stat = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         if (group / "memory.current").exists():
-            total, cache = int((group / "memory.current").read_text()), int(stat["file"])
+            total, cache = _number(group / "memory.current"), int(stat["file"])
+            kernel = int(stat["kernel"])
         else:
-            total, cache = int((group / "memory.usage_in_bytes").read_text()), int(stat["total_cache"])
-        return Charge(max(0, total - cache), cache)
+            total, cache = _number(group / "memory.usage_in_bytes"), int(stat["total_cache"])
+            kernel = _number(group / "memory.kmem.usage_in_bytes")
+        return Charge(max(0, total - cache), cache, kernel)
 
     def _text(self, path: Path) -> str:
         if self.admin is not None:
@@ -189,3 +194,7 @@ class Processes:
             hint="run this as root, or let this account use sudo without a password",
             details=reason,
         )
+
+
+def _number(path: Path) -> int:
+    return int(path.read_text())

@@ -103,7 +103,7 @@ def test_a_footprint_is_of_a_running_instance(world: World) -> None:
     found = world.side.footprint(0)
     assert found.memory_bytes > found.holder_bytes >= 0
     assert found.charge is not None
-    assert found.charge.memory_bytes > 0
+    assert found.charge.memory_bytes > found.charge.kernel_bytes >= 0
     assert found.charge.cache_bytes >= 0
     assert found.translated_bytes is None or 0 <= found.translated_bytes < found.memory_bytes
     assert 1 <= found.processes <= found.threads

@@ -101,14 +101,14 @@ def test_members_and_charge_on_the_unified_hierarchy(tmp_path: Path) -> None:
             proc / "8" / "cgroup": "0::/\n",
             groups / "cgroup.controllers": "cpu memory\n",
             groups / "memory.stat": "file 1\n",
-            scope / "memory.stat": "anon 5\nfile 1000\n",
+            scope / "memory.stat": "anon 5\nfile 1000\nkernel 300\n",
             scope / "memory.current": "5000\n",
             scope / "cgroup.procs": "7\n9\n",
             scope / "emulator" / "cgroup.threads": "7\n",
         }
     )
     found = Processes(None, proc=proc, cgroups=groups)
-    assert found.charge(7) == Charge(4000, 1000)
+    assert found.charge(7) == Charge(4000, 1000, 300)
     assert found.members(7) == [7, 9]
     assert found.charge(8) is None
     assert found.members(8) == [8]
@@ -123,11 +123,12 @@ def test_members_and_charge_on_the_older_hierarchies(tmp_path: Path) -> None:
             proc / "7" / "cgroup": "4:memory:/docker/1\n2:cpu,cpuacct:/docker/1\n0::/docker/1\n",
             proc / "8" / "cgroup": "4:memory:/\n0::/\n",
             own / "memory.usage_in_bytes": "9000\n",
+            own / "memory.kmem.usage_in_bytes": "400\n",
             own / "memory.stat": "cache 1\ntotal_cache 2000\n",
             own / "cgroup.procs": "7\n",
         }
     )
     found = Processes(None, proc=proc, cgroups=groups)
-    assert found.charge(7) == Charge(7000, 2000)
+    assert found.charge(7) == Charge(7000, 2000, 400)
     assert found.members(7) == [7]
     assert found.charge(8) is None
