@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from pairlab.errors import CommandError, SideError
@@ -13,6 +13,7 @@ from pairlab.side import _process
 
 GONE = (FileNotFoundError, ProcessLookupError, NotADirectoryError)
 KIB = 1024
+SUDO = ("sudo", "--non-interactive", "--")
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,6 @@ class Processes:
     admin: Runner | None
     proc: Path = _process.PROC
     cgroups: Path = _process.CGROUPS
-    _sudo: tuple[str, ...] = field(default=("sudo", "--non-interactive", "--"), init=False)
 
     @classmethod
     def seen_by(cls, local: Runner) -> Processes:
@@ -180,7 +180,7 @@ class Processes:
     def _as_root(self, argv: list[str]) -> str:
         assert self.admin is not None
         try:
-            done = self.admin.run([*self._sudo, *argv], check=False)
+            done = self.admin.run([*SUDO, *argv], check=False)
         except CommandError as error:
             raise self._refused(error.message) from error
         if done.returncode and "No such" not in done.stderr:

@@ -13,6 +13,7 @@ from pairlab.errors import CommandError, SideError
 from pairlab.run import Completed
 from pairlab.side import _process
 from pairlab.side._footprint import Charge, Mapped, Processes
+from pairlab.side._libvirt_holdings import Holdings, holdings, overlay_bytes
 
 SMAPS = """\
 55e3310ab000-55e3314b2000 r-xp 00000000 fe:00 10166361                   /usr/bin/qemu-system-x86_64
@@ -132,3 +133,37 @@ def test_members_and_charge_on_the_older_hierarchies(tmp_path: Path) -> None:
     assert found.charge(7) == Charge(7000, 2000, 400)
     assert found.members(7) == [7]
     assert found.charge(8) is None
+
+
+class Volumes:
+    """A libvirt with one domain, and files of a hundred bytes for each letter of their paths."""
+
+    def __init__(self, description: str) -> None:
+        self.description = description
+
+    def lookupByName(self, name: str) -> Any:  # noqa: N802
+        return self
+
+    def XMLDesc(self) -> str:  # noqa: N802
+        return self.description
+
+    def maxMemory(self) -> int:  # noqa: N802
+        return 2048
+
+    def storageVolLookupByPath(self, path: str) -> Any:  # noqa: N802
+        self.asked = path
+        return self
+
+    def info(self) -> list[int]:
+        return [0, 4 * 1024**3, 100 * len(self.asked)]
+
+
+def test_a_domain_has_its_disks_and_shares_what_they_stand_on() -> None:
+    connection = Volumes("""
+<domain><os><kernel>/k</kernel><initrd>/ird</initrd></os><devices>
+<disk><source file="/overlay"/><backingStore><source file="/base"/><backingStore/></backingStore></disk>
+<disk><source file="/seed"/></disk><interface><source network="n"/></interface></devices></domain>""")
+    assert holdings(connection, "d") == Holdings(2048 * KIB, 100 * (8 + 5), 100 * (5 + 2 + 4))
+    assert overlay_bytes(connection, "d") == 800
+    without = Volumes('<domain><os/><devices><disk><source file="/own"/></disk></devices></domain>')
+    assert holdings(without, "d") == Holdings(2048 * KIB, 400, 0)
