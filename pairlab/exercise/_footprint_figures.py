@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import median
 
+from pairlab.differences import Row, SummaryCell
 from pairlab.exercise._conclude import claim_less, compare, scale
 from pairlab.exercise._line import line
 from pairlab.model import SideName
@@ -137,6 +138,21 @@ CONTAINER_SERVING = Variant(key="container-serving", title="containers serving",
 REST = {VM: VM_REST, CONTAINER: CONTAINER_REST}
 SERVING = {VM: VM_SERVING, CONTAINER: CONTAINER_SERVING}
 VARIANTS = (VM_REST, CONTAINER_REST, VM_SERVING, CONTAINER_SERVING)
+REST_KEYS = [variant.key for variant in REST.values()]
+SUMMARY = tuple(
+    SummaryCell(row=row, figure=figure.key, variants=REST_KEYS, need=need)
+    for row, figure, need in (
+        (Row.MEMORY, MEMORY, None),
+        (Row.MEMORY, TRANSLATED, None),
+        (Row.MEMORY, PROCESSES, None),
+        (Row.MEMORY, INSIDE, None),
+        (Row.DISK, OWN_DISK, None),
+        (Row.DISK, SHARED_DISK, None),
+        (Row.DISK, IMAGE, None),
+        (Row.DENSITY, FURTHER, "memory"),
+        (Row.DENSITY, FIT, None),
+    )
+)
 NAMES = {VM: "VM", CONTAINER: "container"}
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from pairlab.differences import Need, Row, SummaryCell
 from pairlab.exercise._conclude import claim_less, compare
 from pairlab.model import SideName
 from pairlab.results import Conclusion, Figure, RunResult, Variant
@@ -94,6 +97,26 @@ COLD = {VM: VM_COLD, CONTAINER: CONTAINER_COLD}
 WARM = {VM: VM_WARM, CONTAINER: CONTAINER_WARM}
 TOGETHER = {VM: VM_ALL, CONTAINER: CONTAINER_ALL}
 VARIANTS = (VM_COLD, CONTAINER_COLD, VM_WARM, CONTAINER_WARM, VM_ALL, CONTAINER_ALL)
+
+SAME_DISK = "started again: has it the disk that it had?"
+STAYS_STOPPED = "stopped: can it stay so, until somebody starts it?"
+
+
+def _line(
+    figure: Figure, of: Mapping[SideName, Variant], label: str, need: Need | None = None
+) -> SummaryCell:
+    keys = [variant.key for variant in of.values()]
+    return SummaryCell(row=Row.START, figure=figure.key, variants=keys, label=label, need=need)
+
+
+SUMMARY = (
+    _line(START, COLD, "a fresh one, from its declaration to its first good answer", "start"),
+    _line(START, WARM, "a stopped one, from its start to its first good answer"),
+    _line(APP, WARM, "of it, the workload's own start"),
+    _line(STOP, WARM, "to stop one"),
+    _line(ALL, TOGETHER, "all at once, until the last answers"),
+    SummaryCell(row=Row.START, question=SAME_DISK),
+)
 
 MACHINE = (FIRMWARE, KERNEL, INIT)
 WAITING = (PROVIDE, TRUST, DOOR)

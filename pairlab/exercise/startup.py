@@ -43,6 +43,7 @@ class LabExercise:
     }
     figures = plan.FIGURES
     variants = plan.VARIANTS
+    summary = plan.SUMMARY
 
     def __init__(self, lab: Lab, log: Log) -> None:
         self._lab = lab
@@ -158,11 +159,11 @@ class LabExercise:
         told = fleet.admin(index).run(["sh", "-c", 'rm "$1" 2>/dev/null && echo kept || true', "sh", MARKER])
         kept = told.stdout.strip() == "kept"
         self._log.finding(
-            "started again: has it the disk that it had?",
+            plan.SAME_DISK,
             "yes: what was written is still there" if kept else "no: it begins with its image again",
             "fact",
         )
-        question = "stopped: can it stay so, until somebody starts it?"
+        question = plan.STAYS_STOPPED
         if supervisor:
             self._log.finding(
                 question, f"{supervisor} starts another in its place: fewer must be declared", "cannot"
