@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pairlab.errors import CommandError, ExerciseError, SideError
 from pairlab.exercise import _startup_figures as plan
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pairlab.exercise import Log
 
 INSIDE_TIMEOUT_S = 120.0
+T = TypeVar("T")
 TOLERANCE_S = 0.3
 """How far two clocks may disagree before a start counts as another one than was measured."""
 
@@ -93,8 +94,13 @@ def follow(
     Raises:
         ExerciseError: It cannot be asked, or it is another start.
     """
-    outside = fleet.lab.sides[fleet.side].started(index)
-    course = Course(asked, outside, _inside(fleet, index), answered, provider)
+    machine, side = fleet.side is SideName.VM, fleet.lab.sides[fleet.side]
+
+    def ask() -> tuple[Started | None, Inside]:
+        runner = side.runner(index, admin=machine)
+        return side.started(index), look_inside(runner, fleet.lab.workload, machine=machine)
+
+    course = Course(asked, *_patiently(ask, fleet.name(index)), answered, provider)
     course.check(fleet.name(index))
     return course
 
@@ -116,18 +122,19 @@ def keep(log: Log, course: Course, name: str) -> str:
     return f"{name} answers after {took_s:.2f} s: {', '.join(parts)}"
 
 
-def _inside(fleet: Fleet, index: int) -> Inside:
-    """Ask an instance that may not yet let anybody in: a VM's ssh begins after its workload."""
-    machine = fleet.side is SideName.VM
+def _patiently(ask: Callable[[], T], name: str) -> T:
+    """Ask an instance that answers, but may let nobody in yet, or be known to run.
+
+    A VM's ssh begins after its workload; the front door may trust a container sooner than its orchestrator.
+    """
     deadline = time.monotonic() + INSIDE_TIMEOUT_S
     while True:
         try:
-            runner = fleet.admin(index) if machine else fleet.usual(index)
-            return look_inside(runner, fleet.lab.workload, machine=machine)
+            return ask()
         except (CommandError, SideError) as error:
             if time.monotonic() > deadline:
                 raise ExerciseError(
-                    f"{fleet.name(index)} answers, but nobody can look into it: {error.message}",
+                    f"{name} answers, but nobody can look into it: {error.message}",
                     hint="`invoke lab.logs` may show why",
                 ) from error
             time.sleep(POLL_S)

@@ -20,9 +20,9 @@ from pairlab.model import Accelerator, SideName
 from pairlab.results import Conclusion, RunResult
 
 ANSWER_TIMEOUT_S = 180.0
-CYCLES = 4
-EMULATED_CYCLES = 2
-"""Stops and starts of one instance in each repetition; emulated VMs are slow."""
+CYCLES = 3
+EMULATED_CYCLES = 1
+"""How often one instance is stopped and started in each repetition; emulated VMs are slow."""
 MARKER = "/var/tmp/pairlab-startup"
 
 
@@ -99,19 +99,18 @@ class LabExercise:
         """One instance after the other is stopped and started; the first of them shows whose disk it has."""
         emulated = fleet.side is SideName.VM and self._lab.accelerator is Accelerator.TCG
         cycles = EMULATED_CYCLES if emulated else CYCLES
-        for cycle in range(cycles):
-            index = fleet.indexes[(number * cycles + cycle) % len(fleet.indexes)]
-            fleet.await_rest()
-            with (
-                self._log.doing(plan.WARM[fleet.side]),
-                self._client(fleet) as client,
-                self._log.step("stopped", side=fleet.side, instance=fleet.name(index)) as changes,
-            ):
-                if cycle == 0:
-                    fleet.admin(index).run(["touch", MARKER])
-                changes += self._stop_and_start(client, fleet, [index])
-                if cycle == 0:
-                    self._tell_disk(fleet, index)
+        fleet.await_rest()
+        with self._log.doing(plan.WARM[fleet.side]), self._client(fleet) as client:
+            for cycle in range(cycles):
+                index = fleet.indexes[(number * cycles + cycle) % len(fleet.indexes)]
+                if cycle:
+                    fleet.await_rest()
+                with self._log.step("stopped", side=fleet.side, instance=fleet.name(index)) as changes:
+                    if cycle == 0:
+                        fleet.admin(index).run(["touch", MARKER])
+                    changes += self._stop_and_start(client, fleet, [index])
+                    if cycle == 0:
+                        self._tell_disk(fleet, index)
 
     def _start_all(self, fleet: Fleet) -> None:
         fleet.await_rest()
