@@ -44,9 +44,15 @@ CACHE = Figure(
     "for nothing; the host takes it back where memory is short. A guest's own page cache is memory of its "
     "QEMU, which is not given back.",
 )  # fmt: skip
+GUEST = Figure(
+    key="guest", title="of it: memory that the guest has touched", unit="B",
+    method="PSS of QEMU's mapping that is as large as the guest's memory. What a guest has used once its "
+    "host does not get back, whether the guest still needs it or not.",
+)  # fmt: skip
 MOST = Figure(
-    key="most", title="memory that it may come to use", unit="B", better="neither",
-    method="Memory that the guest was given, or the container's limit. What QEMU itself needs comes on top.",
+    key="most", title="memory if it used all that it may", unit="B",
+    method="All memory that the guest was given, and what its QEMU takes beside the guest's; or the "
+    "container's limit, and its shim.",
 )  # fmt: skip
 PROCESSES = Figure(
     key="processes", title="processes on the host", unit="1",
@@ -67,8 +73,8 @@ DESCRIPTORS = Figure(
 )  # fmt: skip
 OWN_DISK = Figure(
     key="own-disk", title="disk of its own", unit="B",
-    method="A VM: blocks that its overlay and its seed occupy. A container: size of the files in its "
-    "writable layer, as the engine tells.",
+    method="A VM: blocks that its overlay and its seed occupy, once its guest has written back what it held "
+    "(sync). A container: size of the files in its writable layer, as the engine tells.",
 )  # fmt: skip
 SHARED_DISK = Figure(
     key="shared-disk", title="disk shared by all instances of the image", unit="B",
@@ -126,7 +132,7 @@ FIT = Figure(
     "came to use all that it may, fewer fit; see what was found.",
 )  # fmt: skip
 FIGURES = (
-    MEMORY, HOLDER, TRANSLATED, KERNEL, CHARGED, CACHE, MOST, PROCESSES, THREADS, INSIDE, DESCRIPTORS,
+    MEMORY, HOLDER, GUEST, TRANSLATED, KERNEL, CHARGED, CACHE, MOST, PROCESSES, THREADS, INSIDE, DESCRIPTORS,
     OWN_DISK, SHARED_DISK, IMAGE, *TOTAL.values(), FURTHER, AVAILABLE, FIT, *DISK.values(),
 )  # fmt: skip
 
@@ -231,16 +237,24 @@ def _room(result: RunResult, side: SideName) -> Conclusion:
     if not fits:
         return Conclusion(text=f"Further {name}s would fit into this host's memory.", carried=False,
                           basis=f"{FIT.title}: not measured", variants=[variant.key])  # fmt: skip
-    available = median(result.values(AVAILABLE.key, variant.key))
-    most = median(result.values(MOST.key, variant.key))
+    available, further, most, translated = (
+        median(result.values(figure.key, variant.key) or [0])
+        for figure in (AVAILABLE, FURTHER, MOST, TRANSLATED)
+    )
     divisor, unit = scale(AVAILABLE, available)
     lowest, highest = int(min(fits)), int(max(fits))
-    promised = f"; if each used all that it may, {int(available / most)}" if most else ""
+    basis = (
+        f"{available / divisor:.3g} {unit} that the host could give, divided by what each further one takes"
+    )
+    basis += f" at rest: {lowest} to {highest}, n = {len(fits)}"
+    if most:
+        basis += f"; {int(available / most)} if each used all that it may"
+    if 0 < translated < further:
+        basis += f"; {int(available / (further - translated))} without the code that emulation translated"
     return Conclusion(
         text=f"About {int(median(fits))} further {name}s would fit into this host's memory.",
         carried=len(fits) >= CLAIM_SAMPLES and lowest > 0,
-        basis=f"{available / divisor:.3g} {unit} that the host could give, divided by what each further one"
-        f" takes at rest: {lowest} to {highest}, n = {len(fits)}{promised}",
+        basis=basis,
         variants=[variant.key],
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,10 +39,10 @@ class Footprint:
         memory_bytes: Its processes' memory and that of what holds it; a page that several processes share is
             divided by their number (PSS).
         holder_bytes: Of it, that of a process that only holds it, such as a container's shim.
-        translated_bytes: Of it, machine code that software emulation made of the guest's; None for a kind of
-            instance that is never emulated.
+        guest_bytes: Of it, memory that a guest was given and has touched; None where there is no guest.
+        translated_bytes: Of it, machine code that software emulation made of the guest's; likewise.
         charge: What its control group is charged; None where it has none of its own.
-        most_bytes: Memory that it may come to use; 0 for no limit.
+        given_bytes: Memory that its guest was given, or its processes' limit; 0 for none.
         processes: Processes on the host.
         threads: Their threads.
         descriptors: Their open files.
@@ -52,9 +52,10 @@ class Footprint:
 
     memory_bytes: int
     holder_bytes: int
+    guest_bytes: int | None
     translated_bytes: int | None
     charge: Charge | None
-    most_bytes: int
+    given_bytes: int
     processes: int
     threads: int
     descriptors: int
@@ -76,11 +77,13 @@ class Mapped:
 
     Attributes:
         bytes: Proportional set size.
+        guest_bytes: Of it, the mapping that is as large as a guest's memory.
         translated_bytes: Of it, memory without a file that may be both written and executed: where QEMU keeps
             the code that it translated.
     """
 
     bytes: int
+    guest_bytes: int
     translated_bytes: int
 
 
@@ -114,25 +117,25 @@ class Processes:
         """Id of a process's parent."""
         return int(_process.fields_of(pid, proc=self.proc)[_process.PARENT_FIELD - 3])
 
-    def mapped(self, pids: Iterable[int]) -> Mapped:
+    def mapped(self, pids: Iterable[int], *, guest_bytes: int = 0) -> Mapped:
         """Memory of some processes; one that ended meanwhile has none.
 
         Source: proc_pid_smaps(5); QEMU, tcg/region.c, alloc_code_gen_buffer_anon: one anonymous mapping that
         may be read, written and executed, by default of 1 GiB, or of an eighth of the host's memory.
+
+        Args:
+            pids: Their ids.
+            guest_bytes: Size of a guest's memory, which one of them holds; 0 for none.
         """
-        total = translated = 0
+        total = guest = translated = 0
         for pid in pids:
-            is_translated = False
-            for line in self._text(self.proc / str(pid) / "smaps").splitlines():
-                name, _, rest = line.partition(" ")
-                if not name.endswith(":"):
-                    words = rest.split()
-                    is_translated = words[0].startswith("rwx") and len(words) == 4
-                elif name == "Pss:":
-                    kib = int(rest.split()[0])
-                    total += kib
-                    translated += kib if is_translated else 0
-        return Mapped(total * KIB, translated * KIB)
+            for mapping in _mappings(self._text(self.proc / str(pid) / "smaps")):
+                total += mapping.pss_kib
+                if mapping.is_anonymous and 0 < mapping.size_kib * KIB == guest_bytes:
+                    guest += mapping.pss_kib
+                elif mapping.is_anonymous and mapping.rights.startswith("rwx"):
+                    translated += mapping.pss_kib
+        return Mapped(total * KIB, guest * KIB, translated * KIB)
 
     def descriptors(self, pids: Iterable[int]) -> int:
         """Number of files that some processes hold open."""
@@ -198,3 +201,31 @@ class Processes:
 
 def _number(path: Path) -> int:
     return int(path.read_text())
+
+
+@dataclass
+class _Mapping:
+    """One mapping of a process, as far as it matters."""
+
+    rights: str
+    is_anonymous: bool
+    size_kib: int = 0
+    pss_kib: int = 0
+
+
+def _mappings(smaps: str) -> Iterator[_Mapping]:
+    mapping = None
+    for line in smaps.splitlines():
+        name, _, rest = line.partition(" ")
+        if not name.endswith(":"):
+            if mapping:
+                yield mapping
+            # Rights, offset, device and inode; then the path, if it has one.
+            words = rest.split()
+            mapping = _Mapping(words[0], len(words) == 4)
+        elif mapping and name == "Size:":
+            mapping.size_kib = int(rest.split()[0])
+        elif mapping and name == "Pss:":
+            mapping.pss_kib = int(rest.split()[0])
+    if mapping:
+        yield mapping

@@ -106,13 +106,15 @@ class LabSide:
         if pid is None:
             raise elsewhere(instance.name)
         processes = Processes.seen_by(self._context.local)
-        memory, holdings = processes.mapped([pid]), self._objects.holdings(instance.handle)
+        holdings = self._objects.holdings(instance.handle)
+        memory = processes.mapped([pid], guest_bytes=holdings.memory_bytes)
         return Footprint(
             memory_bytes=memory.bytes,
             holder_bytes=0,
+            guest_bytes=memory.guest_bytes,
             translated_bytes=memory.translated_bytes,
             charge=processes.charge(pid),
-            most_bytes=holdings.memory_bytes,
+            given_bytes=holdings.memory_bytes,
             processes=1,
             threads=processes.threads([pid]),
             descriptors=processes.descriptors([pid]),

@@ -108,9 +108,10 @@ class LabSide:
         return Footprint(
             memory_bytes=processes.mapped(everything).bytes,
             holder_bytes=processes.mapped([shim]).bytes,
+            guest_bytes=None,
             translated_bytes=None,
             charge=processes.charge(pid),
-            most_bytes=limit,
+            given_bytes=limit,
             processes=len(everything),
             threads=processes.threads(everything),
             descriptors=processes.descriptors(everything),

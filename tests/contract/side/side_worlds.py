@@ -107,7 +107,7 @@ class FakeSide:
 
     def footprint(self, index: int, *, tier: str = "") -> Footprint:
         memory = self._running(index, tier).memory_bytes or 0
-        return Footprint(memory, 0, 0, Charge(memory, 0, 0), 8192, 1, 1, 1, self.written_bytes(index), 0)
+        return Footprint(memory, 0, 0, 0, Charge(memory, 0, 0), 8192, 1, 1, 1, self.written_bytes(index), 0)
 
     def written_bytes(self, index: int, *, tier: str = "") -> int:
         return len(self.printed[pick(self.there, self.name, tier, index).name])

@@ -105,6 +105,7 @@ def test_a_footprint_is_of_a_running_instance(world: World) -> None:
     assert found.charge is not None
     assert found.charge.memory_bytes > found.charge.kernel_bytes >= 0
     assert found.charge.cache_bytes >= 0
+    assert found.guest_bytes is None or 0 <= found.guest_bytes <= found.given_bytes
     assert found.translated_bytes is None or 0 <= found.translated_bytes < found.memory_bytes
     assert 1 <= found.processes <= found.threads
     assert found.descriptors > 0

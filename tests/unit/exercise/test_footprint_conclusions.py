@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 import pytest
 
 from pairlab.exercise import _footprint_figures as plan
-from pairlab.exercise.footprint import Weighed
+from pairlab.exercise.footprint import Weighed, _most_bytes
 from pairlab.results import Conclusion, RunResult, Sample
 from pairlab.side import Footprint
 from tests.report_worlds import patch_result
@@ -69,7 +70,7 @@ def test_how_many_more_fit_is_told_with_the_limit_if_all_was_used() -> None:
     assert fit.carried
     assert "16 GiB" in fit.basis
     assert "60 to 62" in fit.basis
-    assert "used all that it may, 64" in fit.basis
+    assert "; 64 if each used all that it may" in fit.basis
 
 
 def test_an_emulated_vm_is_also_compared_without_what_emulation_needs() -> None:
@@ -92,7 +93,15 @@ def test_no_sample_no_claim() -> None:
 
 
 def test_what_instances_share_counts_once() -> None:
-    one = Footprint(100, 0, 0, None, 0, 1, 1, 1, own_disk_bytes=7, shared_disk_bytes=1000)
+    one = Footprint(100, 0, None, None, None, 0, 1, 1, 1, own_disk_bytes=7, shared_disk_bytes=1000)
     weighed = Weighed({"vm/0": one, "vm/1": one})
     assert weighed.disk_bytes == 1014
     assert weighed.memory_bytes == 200
+
+
+def test_what_it_may_use_at_most_has_what_is_beside_it() -> None:
+    vm = Footprint(500, 0, 100, 350, None, 256, 1, 1, 1, 0, 0)
+    container = Footprint(50, 20, None, None, None, 128, 3, 3, 9, 0, 0)
+    assert _most_bytes(vm) == 256 + 400
+    assert _most_bytes(container) == 128 + 20
+    assert _most_bytes(dataclasses.replace(container, given_bytes=0)) is None

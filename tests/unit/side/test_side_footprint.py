@@ -23,6 +23,7 @@ Pss:                2062 kB
 Pss_Dirty:             0 kB
 VmFlags: rd mr mw me
 7f620fe00000-7f622fe00000 rw-p 00000000 00:00 0
+Size:             524288 kB
 Rss:              286720 kB
 Pss:              286720 kB
 7f6230000000-7f626ffff000 rwxp 00000000 00:00 0
@@ -61,9 +62,9 @@ class Sudo:
 def test_memory_is_shared_out_and_translated_code_is_told_apart(tmp_path: Path) -> None:
     write({tmp_path / "7" / "smaps": SMAPS, tmp_path / "8" / "smaps": SMAPS})
     found = Processes(None, proc=tmp_path)
-    one = Mapped((2062 + 286720 + 614400 + 4) * KIB, 614400 * KIB)
-    assert found.mapped([7]) == one
-    assert found.mapped([7, 8, 9]) == Mapped(2 * one.bytes, 2 * one.translated_bytes)
+    total = (2062 + 286720 + 614400 + 4) * KIB
+    assert found.mapped([7], guest_bytes=512 * 1024**2) == Mapped(total, 286720 * KIB, 614400 * KIB)
+    assert found.mapped([7, 8, 9]) == Mapped(2 * total, 0, 2 * 614400 * KIB)
 
 
 def test_another_accounts_processes_are_read_by_sudo_or_it_says_who_may() -> None:
