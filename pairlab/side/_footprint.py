@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,6 +70,24 @@ def elsewhere(instance: str) -> SideError:
         f"the processes of {instance} are on another machine, where they cannot be seen from here",
         hint="run this on the machine of its daemon",
     )
+
+
+def ended(instance: str) -> SideError:
+    """An instance's process is gone, though its daemon has not noticed yet."""
+    return SideError(f"{instance} does not run: it has just ended", hint="`invoke lab.logs` may show why")
+
+
+@contextmanager
+def living(instance: str) -> Iterator[None]:
+    """What is looked at meanwhile must not end.
+
+    Raises:
+        SideError: It did.
+    """
+    try:
+        yield
+    except GONE as error:
+        raise ended(instance) from error
 
 
 @dataclass(frozen=True)

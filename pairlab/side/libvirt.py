@@ -18,7 +18,7 @@ from pairlab.model import Instance, SideName
 from pairlab.run import Runner, SshRunner
 from pairlab.side import Footprint, SideContext, Started, _process, pick
 from pairlab.side._console import ConsoleWatcher
-from pairlab.side._footprint import Processes, elsewhere
+from pairlab.side._footprint import Processes, elsewhere, ended, living
 from pairlab.side._libvirt_objects import LibvirtObjects
 
 GUEST_USER = "lab"
@@ -96,31 +96,37 @@ class LabSide:
 
     def started(self, index: int, *, tier: str = "") -> Started | None:
         """See `Side.started`: when its QEMU began."""
-        age_s = self._age_s(self._running(index, tier).handle)
-        return None if age_s is None else Started(time.monotonic() - age_s)
+        instance = self._running(index, tier)
+        if not self._objects.is_local:
+            return None
+        age_s = self._age_s(instance.handle)
+        if age_s is None:
+            raise ended(instance.name)
+        return Started(time.monotonic() - age_s)
 
     def footprint(self, index: int, *, tier: str = "") -> Footprint:
         """See `Side.footprint`: a VM is one process, QEMU."""
         instance = self._running(index, tier)
         pid = self._pid(instance.handle)
         if pid is None:
-            raise elsewhere(instance.name)
+            raise ended(instance.name) if self._objects.is_local else elsewhere(instance.name)
         processes = Processes.seen_by(self._context.local)
         holdings = self._objects.holdings(instance.handle)
-        memory = processes.mapped([pid], guest_bytes=holdings.memory_bytes)
-        return Footprint(
-            memory_bytes=memory.bytes,
-            holder_bytes=0,
-            guest_bytes=memory.guest_bytes,
-            translated_bytes=memory.translated_bytes,
-            charge=processes.charge(pid),
-            given_bytes=holdings.memory_bytes,
-            processes=1,
-            threads=processes.threads([pid]),
-            descriptors=processes.descriptors([pid]),
-            own_disk_bytes=holdings.own_disk_bytes,
-            shared_disk_bytes=holdings.shared_disk_bytes,
-        )
+        with living(instance.name):
+            memory = processes.mapped([pid], guest_bytes=holdings.memory_bytes)
+            return Footprint(
+                memory_bytes=memory.bytes,
+                holder_bytes=0,
+                guest_bytes=memory.guest_bytes,
+                translated_bytes=memory.translated_bytes,
+                charge=processes.charge(pid),
+                given_bytes=holdings.memory_bytes,
+                processes=1,
+                threads=processes.threads([pid]),
+                descriptors=processes.descriptors([pid]),
+                own_disk_bytes=holdings.own_disk_bytes,
+                shared_disk_bytes=holdings.shared_disk_bytes,
+            )
 
     def kill(self, index: int, *, tier: str = "") -> None:
         """See `Side.kill`."""

@@ -14,7 +14,7 @@ from pairlab.model import MAX_INSTANCES, Instance, SideName
 from pairlab.run import Runner
 from pairlab.side import Footprint, SideContext, Started, _process, pick
 from pairlab.side._docker_exec import DockerExecRunner
-from pairlab.side._footprint import Processes, elsewhere
+from pairlab.side._footprint import Processes, elsewhere, ended, living
 from pairlab.side._process import Usage
 from pairlab.side._swarm_objects import SwarmObjects
 
@@ -87,37 +87,38 @@ class LabSide:
             return None
         age_s = _process.age_s(task["Status"]["ContainerStatus"]["PID"])
         if age_s is None:
-            return None
+            raise ended(Instance(self.name, index, "", tier=tier).name)
         process = time.monotonic() - age_s
         since_s = (datetime.now(UTC) - _moment(task["Status"]["Timestamp"])).total_seconds()
         return Started(process, time.monotonic() - since_s)
 
     def footprint(self, index: int, *, tier: str = "") -> Footprint:
         """See `Side.footprint`: the processes of its control group, and the shim that holds them."""
-        task = self._running_task(index, tier)
+        task, name = self._running_task(index, tier), Instance(self.name, index, "", tier=tier).name
         if not self._objects.is_local:
-            raise elsewhere(Instance(self.name, index, "", tier=tier).name)
+            raise elsewhere(name)
         pid = task["Status"]["ContainerStatus"]["PID"]
         processes = Processes.seen_by(self._context.local)
-        shim = processes.parent(pid)
-        everything = [*processes.members(pid), shim]
         with self._objects.mapped() as api:
             (sizes,) = api.containers(filters={"id": _container(task)}, size=True)
             limit = api.inspect_container(_container(task))["HostConfig"]["Memory"]
         own = int(sizes.get("SizeRw", 0))
-        return Footprint(
-            memory_bytes=processes.mapped(everything).bytes,
-            holder_bytes=processes.mapped([shim]).bytes,
-            guest_bytes=None,
-            translated_bytes=None,
-            charge=processes.charge(pid),
-            given_bytes=limit,
-            processes=len(everything),
-            threads=processes.threads(everything),
-            descriptors=processes.descriptors(everything),
-            own_disk_bytes=own,
-            shared_disk_bytes=int(sizes["SizeRootFs"]) - own,
-        )
+        with living(name):
+            shim = processes.parent(pid)
+            everything = [*processes.members(pid), shim]
+            return Footprint(
+                memory_bytes=processes.mapped(everything).bytes,
+                holder_bytes=processes.mapped([shim]).bytes,
+                guest_bytes=None,
+                translated_bytes=None,
+                charge=processes.charge(pid),
+                given_bytes=limit,
+                processes=len(everything),
+                threads=processes.threads(everything),
+                descriptors=processes.descriptors(everything),
+                own_disk_bytes=own,
+                shared_disk_bytes=int(sizes["SizeRootFs"]) - own,
+            )
 
     def kill(self, index: int, *, tier: str = "") -> None:
         """See `Side.kill`."""
