@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast
 from pairlab.differences import SummaryCell
 from pairlab.errors import UsageError
 from pairlab.exercise._log import Log
-from pairlab.model import Outcome, SideName, Update, Workload
+from pairlab.model import Accelerator, Outcome, SideName, Update, Workload
 from pairlab.results import Conclusion, Figure, RunResult, Variant
 from pairlab.run import Runner
 from pairlab.side import Side
@@ -56,9 +56,18 @@ class Declaration:
 
 
 class Lab(Protocol):
-    """A live lab, as exercises see it. Changes of what is declared go through Pulumi."""
+    """A live lab, as exercises see it. Changes of what is declared go through Pulumi.
+
+    Attributes:
+        name: Its name.
+        accelerator: How its VMs run.
+        workload: What its front tier runs.
+        sides: Its halves.
+        declared: What it is declared to be now.
+    """
 
     name: str
+    accelerator: Accelerator
     workload: Workload
     sides: Mapping[SideName, Side]
     declared: Declaration
@@ -93,6 +102,9 @@ class Lab(Protocol):
 
     def transfer_bytes(self, side: SideName) -> int:
         """Bytes of the updated image that the side's host does not have already in the image before."""
+
+    def image_bytes(self, side: SideName) -> int:
+        """Bytes of the files of the image that a side's instances start from."""
 
     def manifest(self, side: SideName, *, updated: bool) -> Mapping[str, str]:
         """Package -> version, as the image was built."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from pairlab.errors import LabError
+from pairlab.errors import ExerciseError, LabError
 from pairlab.exercise import _inside
-from pairlab.model import Instance, SideName
+from pairlab.model import MAX_INSTANCES, Instance, SideName
 from pairlab.run import Runner
 
 if TYPE_CHECKING:
@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 
 POLL_S = 0.2
 COMMANDS_TIMEOUT_S = 90.0
+REST_S = 1.0
+REST_CPU = 0.1
+"""An instance rests if it used less than this share of a CPU for `REST_S`."""
+REST_TIMEOUT_S = 90.0
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -78,11 +84,34 @@ class Fleet:
                         raise
                 time.sleep(POLL_S)
 
-    def at_once(self, do: Callable[[int], object]) -> None:
-        """Do something to every instance at the same time."""
-        with ThreadPoolExecutor() as pool:
-            for done in [pool.submit(do, index) for index in self.indexes]:
-                done.result()
+    def at_once(self, do: Callable[[int], T], indexes: Iterable[int] | None = None) -> list[T]:
+        """Do something to every instance, or to some, at the same time; returns what came of each."""
+        with ThreadPoolExecutor(MAX_INSTANCES) as pool:
+            return [done.result() for done in [pool.submit(do, index) for index in indexes or self.indexes]]
+
+    def await_rest(self, timeout_s: float = REST_TIMEOUT_S) -> None:
+        """Wait until no instance has anything left to do of its start.
+
+        Raises:
+            ExerciseError: One keeps a CPU busy.
+        """
+        deadline = time.monotonic() + timeout_s
+        before, busy = self._cpu_s(), [""]
+        while busy:
+            if time.monotonic() > deadline:
+                raise ExerciseError(
+                    f"{', '.join(busy)} did not come to rest within {timeout_s:g} s",
+                    hint="`invoke lab.logs` may show what it does; end what else uses this lab",
+                )
+            time.sleep(REST_S)
+            now = self._cpu_s()
+            # An instance that is new here has used all that it used since.
+            busy = [name for name, cpu_s in now.items() if cpu_s - before.get(name, 0) > REST_CPU * REST_S]
+            before = now
+
+    def _cpu_s(self) -> dict[str, float]:
+        """Name of each running instance -> CPU seconds so far."""
+        return {each.name: each.cpu_s for each in self.lab.sides[self.side].instances() if each.cpu_s}
 
     def written_bytes(self) -> int:
         """Bytes of disk that the instances have of their own."""

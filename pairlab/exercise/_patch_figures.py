@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pairlab.differences import Row, SummaryCell
+from pairlab.exercise._conclude import compare, sentence
 from pairlab.model import SideName
-from pairlab.results import CLAIM_SAMPLES, Conclusion, Figure, RunResult, Variant, is_less, spread
+from pairlab.results import CLAIM_SAMPLES, Conclusion, Figure, RunResult, Variant
 
 FIRST = Figure(
     key="patched-first", title="first instance patched", unit="s",
@@ -149,35 +150,25 @@ SUMMARY = (
 def conclude(result: RunResult) -> list[Conclusion]:
     """What the samples of a run say of the four strategies."""
     return [
-        _compare(result, LAST, CONTAINER_REBUILD, VM_REBUILD,
-                 "Containers take a rebuilt image faster than VMs do."),
+        compare(result, LAST, CONTAINER_REBUILD, VM_REBUILD,
+                "Containers take a rebuilt image faster than VMs do."),
         _unchanged_process(result),
-        _compare(result, LAST, VM_REBUILD, VM_IN_PLACE,
-                 "VMs are replaced by a rebuilt image's faster than they are patched in place."),
-        _compare(result, WRITTEN, CONTAINER_REBUILD, VM_REBUILD,
-                 "A rebuilt container image costs its host fewer bytes than a rebuilt VM image."),
+        compare(result, LAST, VM_REBUILD, VM_IN_PLACE,
+                "VMs are replaced by a rebuilt image's faster than they are patched in place."),
+        compare(result, WRITTEN, CONTAINER_REBUILD, VM_REBUILD,
+                "A rebuilt container image costs its host fewer bytes than a rebuilt VM image."),
         *(_without_failures(result, variant) for variant in MAIN),
-        _compare(result, GAP, VM_REBUILD, VM_REBUILD_AT_ONCE,
-                 "Replacing VMs one after the other avoids the outage of replacing them all at once."),
+        compare(result, GAP, VM_REBUILD, VM_REBUILD_AT_ONCE,
+                "Replacing VMs one after the other avoids the outage of replacing them all at once."),
         *(_survival(result, variant) for variant in MAIN),
     ]  # fmt: skip
-
-
-def _compare(result: RunResult, figure: Figure, less: Variant, more: Variant, claim: str) -> Conclusion:
-    low, high = result.values(figure.key, less.key), result.values(figure.key, more.key)
-    basis = f"{figure.title}: {less.title} {_told(low, figure)}; {more.title} {_told(high, figure)}"
-    about = [less.key, more.key]
-    if is_less(low, high):
-        return Conclusion(text=claim, carried=True, basis=basis, variants=about)
-    reason = "the ranges overlap, or there are too few samples"
-    return Conclusion(text=claim, carried=False, basis=f"{basis}: {reason}", variants=about)
 
 
 def _without_failures(result: RunResult, variant: Variant) -> Conclusion:
     failed = result.values(FAILED.key, variant.key)
     counts = ", ".join(f"{value:g}" for value in failed) or "none measured"
     return Conclusion(
-        text=f"{_sentence(variant)}, one after the other: no request failed.",
+        text=f"{sentence(variant)}, one after the other: no request failed.",
         carried=len(failed) >= CLAIM_SAMPLES and not any(failed),
         basis=f"failed requests in each repetition: {counts}",
         variants=[variant.key],
@@ -198,7 +189,7 @@ def _unchanged_process(result: RunResult) -> Conclusion:
 def _survival(result: RunResult, variant: Variant) -> Conclusion:
     found = [f for f in result.findings if f.variant == variant.key and "which version serves" in f.question]
     lost = sorted({f.question.split(":")[0] for f in found if f.verdict == "no"})
-    named = _sentence(variant)
+    named = sentence(variant)
     text = (
         f"{named}: the update is lost when an instance is {' or '.join(lost)}."
         if lost
@@ -214,14 +205,3 @@ def _survival(result: RunResult, variant: Variant) -> Conclusion:
     elif not enough:
         basis = f"{len(found)} observations, of fewer than {CLAIM_SAMPLES} repetitions"
     return Conclusion(text=text, carried=enough and agreed, basis=basis, variants=[variant.key])
-
-
-def _sentence(variant: Variant) -> str:
-    return variant.title[:1].upper() + variant.title[1:]
-
-
-def _told(values: list[float], figure: Figure) -> str:
-    short = spread(values)
-    if short is None:
-        return "not measured"
-    return f"{short.median:.4g} {figure.unit} ({short.low:.4g} to {short.high:.4g}, n = {short.count})"

@@ -45,6 +45,7 @@ class LiveLab:
     def __init__(self, bench: Workbench, lab: str) -> None:
         self.name = lab
         self.base = known_spec(lab)
+        self.accelerator = self.base.accelerator
         self._bench = bench
         self._stack = load_stack(self.base.settings.stack)
         self._engine = bench.engine(self.base.settings)
@@ -106,6 +107,11 @@ class LiveLab:
         if side is SideName.VM:
             return new.vm.size_bytes
         return self._bench.images.layer_bytes(new.container.version, without=old.container.version)
+
+    def image_bytes(self, side: SideName) -> int:
+        """See `Lab.image_bytes`."""
+        images = self.base.images[self.workload.name]
+        return images.vm.size_bytes if side is SideName.VM else images.container.size_bytes
 
     def manifest(self, side: SideName, *, updated: bool) -> Mapping[str, str]:
         """See `Lab.manifest`."""

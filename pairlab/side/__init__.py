@@ -16,9 +16,21 @@ from typing import Protocol, cast
 from pairlab.errors import SideError, UsageError
 from pairlab.model import Instance, Settings, SideName
 from pairlab.run import LocalRunner, Runner
+from pairlab.side._footprint import Footprint
 from pairlab.side._front_door import Answer, await_all, probe
 
-__all__ = ["Answer", "Side", "SideContext", "await_all", "kinds", "load", "pick", "probe"]
+__all__ = [
+    "Answer",
+    "Footprint",
+    "Side",
+    "SideContext",
+    "Started",
+    "await_all",
+    "kinds",
+    "load",
+    "pick",
+    "probe",
+]
 
 
 @dataclass(frozen=True)
@@ -44,11 +56,31 @@ class SideContext:
     local: Runner = field(default_factory=LocalRunner)
 
 
+@dataclass(frozen=True)
+class Started:
+    """When an instance's latest start got how far, as seen from outside; in seconds of `time.monotonic`.
+
+    Attributes:
+        process: Its first process on the host began.
+        trusted: Its orchestrator took it for fit to serve; None where none judges that.
+    """
+
+    process: float
+    trusted: float | None = None
+
+
 class Side(Protocol):
-    """One half of a lab, as it is now. Every method may raise `HostError` where its daemon is away."""
+    """One half of a lab, as it is now. Every method may raise `HostError` where its daemon is away.
+
+    Attributes:
+        name: Which half.
+        kind: Name of its module.
+        supervisor: Who starts another in the place of an instance that ended; empty for nobody.
+    """
 
     name: SideName
     kind: str
+    supervisor: str
 
     def instances(self) -> list[Instance]:
         """Every instance of every tier, ordered by tier and index."""
@@ -65,6 +97,34 @@ class Side(Protocol):
 
     def kill(self, index: int, *, tier: str = "") -> None:
         """End an instance at once, as a power cut would; whoever supervises it finds out by itself."""
+
+    def stop(self, index: int, *, tier: str = "") -> None:
+        """End an instance in good order; returns when it has ended. A supervisor starts another then.
+
+        Raises:
+            SideError: It does not run, or did not end in time.
+        """
+
+    def start(self, index: int, *, tier: str = "") -> None:
+        """Start an instance that was stopped, on the disk that it had; returns when that has begun.
+
+        Raises:
+            SideError: It runs; or a supervisor does that here, and nobody else.
+        """
+
+    def started(self, index: int, *, tier: str = "") -> Started | None:
+        """How an instance's latest start went; None where its daemon's machine has another clock than this.
+
+        Raises:
+            SideError: It does not run.
+        """
+
+    def footprint(self, index: int, *, tier: str = "") -> Footprint:
+        """What an instance takes of its host now.
+
+        Raises:
+            SideError: It does not run, or its host is not this one, or this account may not look.
+        """
 
     def written_bytes(self, index: int, *, tier: str = "") -> int:
         """Bytes of disk that an instance has of its own, beside the image that it shares."""

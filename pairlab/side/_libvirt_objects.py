@@ -14,8 +14,9 @@ from xml.etree import ElementTree
 from pairlab.errors import HostError, SideError
 from pairlab.model import METADATA_NAMESPACE, PROJECT
 from pairlab.side import SideContext
+from pairlab.side._libvirt_holdings import Holdings, holdings, overlay_bytes
 
-POLL_S = 0.1
+POLL_S = 0.05
 NETWORK_DEVICES = Path("/sys/class/net")
 VOLUME = re.compile(r"[a-z][a-z0-9-]*-[0-9a-f]{12}(-seed)?\.(qcow2|img)")
 """Names that a stack gives to volumes end with a digest; other files in the pool are not the lab's."""
@@ -109,11 +110,11 @@ class LibvirtObjects:
         with self.mapped() as libvirt:
             self.connection(libvirt).lookupByName(domain).destroy()
 
-    def start_again(self, domain: str, *, timeout_s: float) -> None:
-        """Start a domain as soon as it has shut down.
+    def await_ended(self, domain: str, *, timeout_s: float) -> None:
+        """Wait until a domain has shut down.
 
         Raises:
-            SideError: It did not shut down in time.
+            SideError: It did not in time.
         """
         deadline = time.monotonic() + timeout_s
         with self.mapped() as libvirt:
@@ -125,16 +126,21 @@ class LibvirtObjects:
                         hint="`invoke lab.console` shows what holds it up",
                     )
                 time.sleep(POLL_S)
-            found.create()
+
+    def start(self, domain: str) -> None:
+        """Start a domain that is off."""
+        with self.mapped() as libvirt:
+            self.connection(libvirt).lookupByName(domain).create()
 
     def overlay_bytes(self, domain: str) -> int:
         """Bytes that a domain's first disk occupies."""
         with self.mapped() as libvirt:
-            connection = self.connection(libvirt)
-            description = ElementTree.fromstring(connection.lookupByName(domain).XMLDesc())
-            source = description.find("devices/disk/source")
-            path = "" if source is None else source.get("file", "")
-            return int(connection.storageVolLookupByPath(path).info()[2])
+            return overlay_bytes(self.connection(libvirt), domain)
+
+    def holdings(self, domain: str) -> Holdings:
+        """What a domain was given."""
+        with self.mapped() as libvirt:
+            return holdings(self.connection(libvirt), domain)
 
     def leftovers(self) -> list[str]:
         """See `Side.leftovers`."""

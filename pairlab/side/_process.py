@@ -11,6 +11,7 @@ from pathlib import Path
 
 PROC = Path("/proc")
 CGROUPS = Path("/sys/fs/cgroup")
+PARENT_FIELD = 4
 START_TIME_FIELD = 22
 
 
@@ -28,14 +29,22 @@ def age_s(pid: int, *, proc: Path = PROC) -> float | None:
     Source: proc_pid_stat(5), field 22, in clock ticks after boot.
     """
     try:
-        stat = (proc / str(pid) / "stat").read_text()
+        started_s = int(fields_of(pid, proc=proc)[START_TIME_FIELD - 3]) / os.sysconf("SC_CLK_TCK")
         since_boot_s = float((proc / "uptime").read_text().split()[0])
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The second field, the name in parentheses, may itself hold spaces: count from its end.
-    after_name = stat.rpartition(")")[2].split()
-    started_s = int(after_name[START_TIME_FIELD - 3]) / os.sysconf("SC_CLK_TCK")
     return max(0.0, since_boot_s - started_s)
+
+
+def fields_of(pid: int, *, proc: Path = PROC) -> list[str]:
+    """What the kernel tells of a process, from field 3 of its `stat` on.
+
+    Raises:
+        FileNotFoundError: There is none.
+        ProcessLookupError: It ended meanwhile.
+    """
+    # The second field, the name in parentheses, may itself hold spaces: count from its end.
+    return (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
 
 
 def usage(pid: int, *, proc: Path = PROC, cgroups: Path = CGROUPS) -> Usage | None:
@@ -45,23 +54,42 @@ def usage(pid: int, *, proc: Path = PROC, cgroups: Path = CGROUPS) -> Usage | No
     less the inactive file cache.
     """
     try:
-        lines = (proc / str(pid) / "cgroup").read_text().splitlines()
-        paths = {
-            name: path
-            for _, names, path in (line.split(":", 2) for line in lines)
-            for name in names.split(",")
-        }
         if (cgroups / "cgroup.controllers").exists():
-            return _usage_v2(_inside(cgroups, paths[""]))
-        return _usage_v1(
-            _inside(cgroups / "cpuacct", paths["cpuacct"]), _inside(cgroups / "memory", paths["memory"])
-        )
+            return _usage_v2(_paths(pid, proc, cgroups)[""])
+        paths = _paths(pid, proc, cgroups)
+        return _usage_v1(paths["cpuacct"], paths["memory"])
     except (FileNotFoundError, ProcessLookupError, NotADirectoryError, KeyError):
         return None
 
 
-def _inside(root: Path, path: str) -> Path:
-    return root / path.lstrip("/")
+def group_of(pid: int, controller: str, *, proc: Path = PROC, cgroups: Path = CGROUPS) -> Path | None:
+    """Folder of the control group in which a controller accounts for a process; None for the host's own.
+
+    Of the unified hierarchy it is the nearest one that has the controller: libvirt keeps threads of a VM in
+    groups below, which have none for memory.
+
+    Source: cgroups(7).
+    """
+    try:
+        unified = (cgroups / "cgroup.controllers").exists()
+        top = cgroups if unified else cgroups / controller
+        group = _paths(pid, proc, cgroups)["" if unified else controller]
+    except (FileNotFoundError, ProcessLookupError, KeyError):
+        return None
+    while unified and group != top and not (group / f"{controller}.stat").exists():
+        group = group.parent
+    return None if group == top else group
+
+
+def _paths(pid: int, proc: Path, cgroups: Path) -> dict[str, Path]:
+    """Controller -> folder of a process's group; the unified hierarchy has an empty name."""
+    unified = (cgroups / "cgroup.controllers").exists()
+    found = {}
+    for line in (proc / str(pid) / "cgroup").read_text().splitlines():
+        _, names, path = line.split(":", 2)
+        for name in names.split(","):
+            found[name] = (cgroups if unified else cgroups / name) / path.lstrip("/")
+    return found
 
 
 def _usage_v2(group: Path) -> Usage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,9 @@ from xml.etree import ElementTree
 from pairlab.errors import HostError, SideError
 from pairlab.model import Instance, SideName
 from pairlab.run import Runner, SshRunner
-from pairlab.side import SideContext, _process, pick
+from pairlab.side import Footprint, SideContext, Started, _process, pick
 from pairlab.side._console import ConsoleWatcher
+from pairlab.side._footprint import Processes, elsewhere, ended, living
 from pairlab.side._libvirt_objects import LibvirtObjects
 
 GUEST_USER = "lab"
@@ -32,6 +34,7 @@ class LabSide:
 
     name: SideName = SideName.VM
     kind: str = "libvirt"
+    supervisor: str = ""
 
     def __init__(self, context: SideContext) -> None:
         self._context = context
@@ -77,10 +80,53 @@ class LabSide:
         Not a reboot inside the same QEMU: emulation translates code, and a kernel that is unpacked over what
         was translated before takes anything from seconds to minutes.
         """
+        self.stop(index, tier=tier)
+        self.start(index, tier=tier)
+
+    def stop(self, index: int, *, tier: str = "") -> None:
+        """See `Side.stop`."""
         domain = self._running(index, tier).handle
         # The connection may be cut before the command has ended.
         self.runner(index, tier=tier, admin=True).run(["systemctl", "poweroff"], check=False)
-        self._objects.start_again(domain, timeout_s=SHUTDOWN_TIMEOUT_S)
+        self._objects.await_ended(domain, timeout_s=SHUTDOWN_TIMEOUT_S)
+
+    def start(self, index: int, *, tier: str = "") -> None:
+        """See `Side.start`."""
+        self._objects.start(pick(self.instances(), self.name, tier, index).handle)
+
+    def started(self, index: int, *, tier: str = "") -> Started | None:
+        """See `Side.started`: when its QEMU began."""
+        instance = self._running(index, tier)
+        if not self._objects.is_local:
+            return None
+        age_s = self._age_s(instance.handle)
+        if age_s is None:
+            raise ended(instance.name)
+        return Started(time.monotonic() - age_s)
+
+    def footprint(self, index: int, *, tier: str = "") -> Footprint:
+        """See `Side.footprint`: a VM is one process, QEMU."""
+        instance = self._running(index, tier)
+        pid = self._pid(instance.handle)
+        if pid is None:
+            raise ended(instance.name) if self._objects.is_local else elsewhere(instance.name)
+        processes = Processes.seen_by(self._context.local)
+        holdings = self._objects.holdings(instance.handle)
+        with living(instance.name):
+            memory = processes.mapped([pid], guest_bytes=holdings.memory_bytes)
+            return Footprint(
+                memory_bytes=memory.bytes,
+                holder_bytes=0,
+                guest_bytes=memory.guest_bytes,
+                translated_bytes=memory.translated_bytes,
+                charge=processes.charge(pid),
+                given_bytes=holdings.memory_bytes,
+                processes=1,
+                threads=processes.threads([pid]),
+                descriptors=processes.descriptors([pid]),
+                own_disk_bytes=holdings.own_disk_bytes,
+                shared_disk_bytes=holdings.shared_disk_bytes,
+            )
 
     def kill(self, index: int, *, tier: str = "") -> None:
         """See `Side.kill`."""
@@ -164,22 +210,26 @@ class LabSide:
             STATES[figures["state.state"]],
             address=own.get("address", ""),
             image=own.get("image", ""),
-            uptime_s=self._uptime_s(domain) if alive else None,
+            uptime_s=self._age_s(domain) if alive else None,
             cpu_s=figures["cpu.time"] / 1e9 if alive else None,
             memory_bytes=None if memory_kib is None else memory_kib * 1024,
             handle=domain,
             tier=own.get("tier", ""),
         )
 
-    def _uptime_s(self, domain: str) -> float | None:
+    def _age_s(self, domain: str) -> float | None:
         """Age of the domain's QEMU; libvirt itself does not tell, so it is unknown for a remote one."""
+        pid = self._pid(domain)
+        return None if pid is None else _process.age_s(pid)
+
+    def _pid(self, domain: str) -> int | None:
+        """Process id of the domain's QEMU; None where it is on another machine, or does not run."""
         if not self._objects.is_local:
             return None
         try:
-            pid = int((PID_FILES / f"{domain}.pid").read_text())
+            return int((PID_FILES / f"{domain}.pid").read_text())
         except FileNotFoundError:
             return None
-        return _process.age_s(pid)
 
 
 def _sockets() -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
@@ -11,8 +12,9 @@ from typing import Any
 from pairlab.errors import SideError
 from pairlab.model import MAX_INSTANCES, Instance, SideName
 from pairlab.run import Runner
-from pairlab.side import SideContext, _process, pick
+from pairlab.side import Footprint, SideContext, Started, _process, pick
 from pairlab.side._docker_exec import DockerExecRunner
+from pairlab.side._footprint import Processes, elsewhere, ended, living
 from pairlab.side._process import Usage
 from pairlab.side._swarm_objects import SwarmObjects
 
@@ -30,6 +32,7 @@ class LabSide:
 
     name: SideName = SideName.CONTAINER
     kind: str = "swarm"
+    supervisor: str = "Swarm"
 
     def __init__(self, context: SideContext) -> None:
         self._context = context
@@ -63,6 +66,59 @@ class LabSide:
         container = pick(self.instances(), self.name, tier, index).handle
         with self._objects.mapped() as api:
             api.restart(container)
+
+    def stop(self, index: int, *, tier: str = "") -> None:
+        """See `Side.stop`."""
+        container = pick(self.instances(), self.name, tier, index).handle
+        with self._objects.mapped() as api:
+            api.stop(container)
+
+    def start(self, index: int, *, tier: str = "") -> None:
+        """See `Side.start`."""
+        raise SideError(
+            f"{Instance(self.name, index, '', tier=tier).name} cannot be started by hand",
+            hint="Swarm starts another container in the place of one that ended",
+        )
+
+    def started(self, index: int, *, tier: str = "") -> Started | None:
+        """See `Side.started`; Swarm trusts a container once its health check is good."""
+        task = self._running_task(index, tier)
+        if not self._objects.is_local:
+            return None
+        age_s = _process.age_s(task["Status"]["ContainerStatus"]["PID"])
+        if age_s is None:
+            raise ended(Instance(self.name, index, "", tier=tier).name)
+        process = time.monotonic() - age_s
+        since_s = (datetime.now(UTC) - _moment(task["Status"]["Timestamp"])).total_seconds()
+        return Started(process, time.monotonic() - since_s)
+
+    def footprint(self, index: int, *, tier: str = "") -> Footprint:
+        """See `Side.footprint`: the processes of its control group, and the shim that holds them."""
+        task, name = self._running_task(index, tier), Instance(self.name, index, "", tier=tier).name
+        if not self._objects.is_local:
+            raise elsewhere(name)
+        pid = task["Status"]["ContainerStatus"]["PID"]
+        processes = Processes.seen_by(self._context.local)
+        with self._objects.mapped() as api:
+            (sizes,) = api.containers(filters={"id": _container(task)}, size=True)
+            limit = api.inspect_container(_container(task))["HostConfig"]["Memory"]
+        own = int(sizes.get("SizeRw", 0))
+        with living(name):
+            shim = processes.parent(pid)
+            everything = [*processes.members(pid), shim]
+            return Footprint(
+                memory_bytes=processes.mapped(everything).bytes,
+                holder_bytes=processes.mapped([shim]).bytes,
+                guest_bytes=None,
+                translated_bytes=None,
+                charge=processes.charge(pid),
+                given_bytes=limit,
+                processes=len(everything),
+                threads=processes.threads(everything),
+                descriptors=processes.descriptors(everything),
+                own_disk_bytes=own,
+                shared_disk_bytes=int(sizes["SizeRootFs"]) - own,
+            )
 
     def kill(self, index: int, *, tier: str = "") -> None:
         """See `Side.kill`."""
@@ -129,6 +185,18 @@ class LabSide:
     def close(self) -> None:
         """See `Side.close`."""
         self._objects.close()
+
+    def _running_task(self, index: int, tier: str) -> Task:
+        """The task of a running instance."""
+        wanted = pick(self.instances(), self.name, tier, index)
+        with self._objects.mapped() as api:
+            for task in self._objects.tasks(api):
+                if _container(task)[:SHORT_ID] == wanted.handle and task["Status"]["State"] == "running":
+                    return task
+        raise SideError(
+            f"{wanted.name} does not run: it is {wanted.state}",
+            hint="`invoke lab.logs` may show why; `invoke lab.up` brings it back",
+        )
 
     def _instance(
         self, service: Mapping[str, Any], task: Task, usage: Usage | None, uptime_s: float | None

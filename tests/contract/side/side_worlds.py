@@ -6,7 +6,7 @@ The foreign lab's name makes the names of its things begin like the lab's own: o
 import dataclasses
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +19,8 @@ import libvirt
 from pairlab.errors import SideError
 from pairlab.model import Instance, Settings, SideName
 from pairlab.run import Completed, Runner
-from pairlab.side import Side, SideContext, load, pick
+from pairlab.side import Footprint, Side, SideContext, Started, load, pick
+from pairlab.side._footprint import Charge
 
 LAB, FOREIGN = "plside", "plside-vm"
 VERSION = "0123456789ab"
@@ -71,18 +72,55 @@ class FakeSide:
 
     name: SideName = SideName.VM
     kind: str = "fake"
+    supervisor: str = ""
     there: list[Instance] = dataclasses.field(default_factory=list)
     objects: list[str] = dataclasses.field(default_factory=list)
     printed: dict[str, str] = dataclasses.field(default_factory=dict)
+    began: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def instances(self) -> list[Instance]:
         return sorted(self.there, key=lambda instance: (instance.tier, instance.index))
 
-    def runner(self, index: int, *, tier: str = "") -> Runner:
+    def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
+        self._running(index, tier)
+        return _FakeRunner()
+
+    def restart(self, index: int, *, tier: str = "") -> None:
+        self.stop(index, tier=tier)
+        self.start(index, tier=tier)
+
+    def stop(self, index: int, *, tier: str = "") -> None:
+        self._become(self._running(index, tier), "shut off")
+
+    def kill(self, index: int, *, tier: str = "") -> None:
+        self.stop(index, tier=tier)
+
+    def start(self, index: int, *, tier: str = "") -> None:
+        instance = pick(self.there, self.name, tier, index)
+        if instance.state == "running":
+            raise SideError(f"{instance.name} runs already", hint="stop it first")
+        self._become(instance, "running")
+        self.began[instance.name] = time.monotonic()
+
+    def started(self, index: int, *, tier: str = "") -> Started | None:
+        return Started(self.began[self._running(index, tier).name])
+
+    def footprint(self, index: int, *, tier: str = "") -> Footprint:
+        memory = self._running(index, tier).memory_bytes or 0
+        return Footprint(memory, 0, 0, 0, Charge(memory, 0, 0), 8192, 1, 1, 1, self.written_bytes(index), 0)
+
+    def written_bytes(self, index: int, *, tier: str = "") -> int:
+        return len(self.printed[pick(self.there, self.name, tier, index).name])
+
+    def _running(self, index: int, tier: str) -> Instance:
         instance = pick(self.there, self.name, tier, index)
         if instance.state != "running":
             raise SideError(f"{instance.name} does not run", hint="run `invoke lab.up`")
-        return _FakeRunner()
+        return instance
+
+    def _become(self, instance: Instance, state: str) -> None:
+        self.there.remove(instance)
+        self.there.append(dataclasses.replace(instance, state=state))
 
     def logs(self, index, *, tier="", lines=100, follow=False, on_line) -> None:
         for line in self.console_tail(index, lines, tier=tier).splitlines():
@@ -109,6 +147,9 @@ class FakeSide:
             progress(f"removing {each}")
         return removed
 
+    def discard(self, names: Collection[str], *, progress: Callable[[str], None]) -> list[str]:
+        return []
+
     def close(self) -> None: ...
 
 
@@ -124,6 +165,7 @@ class FakeWorld:
             self.side.there.append(one)
             self.side.objects.append(f"domain {one.handle}")
             self.side.printed[one.name] = BANNER
+            self.side.began[one.name] = time.monotonic()
 
     def foreign(self) -> list[str]:
         return ["something"]

@@ -8,6 +8,8 @@ from side_worlds import BANNER, VERSION, World, until
 from pairlab.errors import SideError
 
 STATUS_BUDGET_S = 0.5
+CLOCK_TICK_S = 0.01
+"""In which the kernel counts when a process began."""
 
 
 def test_an_empty_lab_has_nothing(world: World) -> None:
@@ -58,6 +60,61 @@ def test_what_an_instance_printed_is_kept(world: World) -> None:
         until(lambda: all(BANNER in world.side.console_tail(index) for index in (0, 1)))
     assert BANNER in world.side.console_tail(0)
     assert len(world.side.console_tail(0, lines=1).splitlines()) == 1
+
+
+def test_a_killed_instance_comes_back_by_its_supervisor_or_when_it_is_started(world: World) -> None:
+    world.fill()
+    side = world.side
+    before = side.started(0)
+    assert before is not None
+    asked = time.monotonic()
+    assert before.process < asked
+    side.kill(0)
+    if side.supervisor:
+        with pytest.raises(SideError, match=f"{side.name}/0") as refused:
+            side.start(0)
+        assert side.supervisor in refused.value.hint
+    else:
+        until(lambda: side.instances()[0].state != "running")
+        with pytest.raises(SideError, match="does not run"):
+            side.started(0)
+        side.start(0)
+        with pytest.raises(SideError, match=r"running|runs"):
+            side.start(0)
+    until(lambda: _began(world) > asked - CLOCK_TICK_S)
+    after = side.started(0)
+    assert after is not None
+    assert after.process <= time.monotonic()
+    assert after.trusted is None or after.process <= after.trusted <= time.monotonic()
+
+
+def _began(world: World) -> float:
+    """When instance 0 began; before all time while it does not run."""
+    try:
+        started = world.side.started(0)
+    except SideError:
+        return 0
+    assert started is not None
+    return started.process
+
+
+def test_a_footprint_is_of_a_running_instance(world: World) -> None:
+    world.fill()
+    found = world.side.footprint(0)
+    assert found.memory_bytes > found.holder_bytes >= 0
+    assert found.charge is not None
+    assert found.charge.memory_bytes > found.charge.kernel_bytes >= 0
+    assert found.charge.cache_bytes >= 0
+    assert found.guest_bytes is None or 0 <= found.guest_bytes <= found.given_bytes
+    assert found.translated_bytes is None or 0 <= found.translated_bytes < found.memory_bytes
+    assert 1 <= found.processes <= found.threads
+    assert found.descriptors > 0
+    assert found.own_disk_bytes >= 0
+    assert found.shared_disk_bytes >= 0
+    world.side.kill(0)
+    if not world.side.supervisor:
+        with pytest.raises(SideError, match="does not run"):
+            world.side.footprint(0)
 
 
 def test_sweep_removes_all_of_the_lab_and_nothing_else(world: World) -> None:

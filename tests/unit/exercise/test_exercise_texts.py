@@ -35,18 +35,35 @@ def test_a_text_renders_with_its_example_and_teaches_each_step(name: str) -> Non
         assert "<!--" not in section.title
 
 
+def sources(name: str) -> dict[str, str]:
+    """The module of an exercise and the helpers that it imports, and theirs: name -> source."""
+    folder, found, wanted = TEMPLATES.parent / "pairlab/exercise", dict[str, str](), {name}
+    while wanted:
+        module = wanted.pop()
+        found[module] = (folder / f"{module}.py").read_text()
+        imported = re.findall(
+            r"from pairlab\.exercise import ([\w, ]+)|pairlab\.exercise\.(_\w+)", found[module]
+        )
+        words = {
+            word.split(" as ")[0].strip() for both in imported for part in both for word in part.split(",")
+        }
+        wanted |= {word for word in words if word.startswith("_")} - found.keys()
+    return found
+
+
 @pytest.mark.parametrize("name", exercise.names())
-def test_every_step_that_the_code_names_has_a_section(name: str) -> None:
+def test_every_step_that_the_code_names_has_a_section_and_the_other_way_round(name: str) -> None:
     kind = exercise.load(name)
-    module = exercise.__file__.replace("__init__.py", "")
-    sources = [
-        path.read_text()
-        for path in sorted(TEMPLATES.parent.joinpath("pairlab/exercise").glob("*.py"))
-        if path.stem == name or path.stem.startswith("_")
-    ]
-    assert module
-    named = {key for source in sources for key in re.findall(r"\.step\(\s*\"([a-z-]+)\"", source)}
-    assert named <= sections(name, kind.example).keys()
+    of_exercise = sources(name)
+    assert "_log" in of_exercise or "_fleet" in of_exercise
+    named = {
+        key for source in of_exercise.values() for key in re.findall(r"\.step\(\s*\"([a-z-]+)\"", source)
+    }
+    taught = sections(name, kind.example).keys()
+    assert named <= taught
+    assert {
+        key for key in taught if not any(f'"{key}"' in source for source in of_exercise.values())
+    } == set()
 
 
 @pytest.mark.parametrize("name", exercise.names())

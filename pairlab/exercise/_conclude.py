@@ -1,0 +1,62 @@
+"""What may be concluded from samples, in the words of every exercise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pairlab.results import Conclusion, Figure, RunResult, Variant, is_less, spread
+
+
+def compare(result: RunResult, figure: Figure, less: Variant, more: Variant, claim: str) -> Conclusion:
+    """The claim that a figure is less in one variant, if its samples carry that."""
+    of_less = (less.title, result.values(figure.key, less.key))
+    of_more = (more.title, result.values(figure.key, more.key))
+    return claim_less(claim, figure, of_less, of_more, [less, more])
+
+
+def claim_less(
+    claim: str,
+    figure: Figure,
+    less: tuple[str, Sequence[float]],
+    more: tuple[str, Sequence[float]],
+    about: Sequence[Variant],
+) -> Conclusion:
+    """The claim that some amounts are less than others, if they carry that.
+
+    Args:
+        claim: The claim, as a sentence.
+        figure: Says what the amounts are, and their unit.
+        less: What the smaller ones are of, and they.
+        more: The same of the larger ones.
+        about: The variants that it is about.
+    """
+    basis = f"{figure.title}: {less[0]} {told(less[1], figure)}; {more[0]} {told(more[1], figure)}"
+    variants = list(dict.fromkeys(variant.key for variant in about))
+    if is_less(less[1], more[1]):
+        return Conclusion(text=claim, carried=True, basis=basis, variants=variants)
+    reason = "the ranges overlap, or there are too few samples"
+    return Conclusion(text=claim, carried=False, basis=f"{basis}: {reason}", variants=variants)
+
+
+def sentence(variant: Variant) -> str:
+    """A variant's title as a sentence begins."""
+    return variant.title[:1].upper() + variant.title[1:]
+
+
+def told(values: Sequence[float], figure: Figure) -> str:
+    """Samples in short, in words."""
+    short = spread(values)
+    if short is None:
+        return "not measured"
+    divisor, unit = scale(figure, short.median)
+    middle, low, high = (value / divisor for value in (short.median, short.low, short.high))
+    return f"{middle:.4g} {unit} ({low:.4g} to {high:.4g}, n = {short.count})".replace(" 1 (", " (")
+
+
+def scale(figure: Figure, value: float) -> tuple[float, str]:
+    """What to divide amounts by that are about as large as a value, and the unit that they then have."""
+    if figure.unit != "B":
+        return 1.0, figure.unit
+    units = ("B", "KiB", "MiB", "GiB", "TiB")
+    power = next((n for n in range(len(units)) if abs(value) < 1024 ** (n + 1)), len(units) - 1)
+    return float(1024**power), units[power]
