@@ -10,7 +10,7 @@ from lab_commands import Commands, left_of
 from pairlab.exercise._footprint_figures import COUNTS
 from pairlab.result_files import read_result
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.deep, pytest.mark.timeout(900)]
 VARIANTS = ("vm-rest", "container-rest", "vm-serving", "container-serving")
 
 

@@ -12,7 +12,7 @@ from pairlab.exercise import _startup_figures as plan
 from pairlab.result_files import read_result
 from pairlab.results import RunResult
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.deep, pytest.mark.timeout(900)]
 MACHINE = {"firmware", "kernel", "init"}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 from lab_commands import Commands, doors, get, left_of, until
 
@@ -32,7 +34,13 @@ def chosen(lab: str) -> list[str]:
 @pytest.fixture(scope="module")
 def up(commands: Commands, lab: str, chosen: list[str]) -> str:
     commands.run("lab.up", *chosen)
+    # It serves before it lets anybody in.
+    until(lambda: enter(commands, lab).returncode == 0, timeout_s=END_TIMEOUT_S)
     return lab
+
+
+def enter(commands: Commands, lab: str) -> subprocess.CompletedProcess[str]:
+    return commands.run("lab.exec", "vm/0", "true", "--lab", lab, check=False)
 
 
 def inside(commands: Commands, lab: str, command: str) -> str:
