@@ -191,8 +191,9 @@ class LabExercise:
                 raise ExerciseError(
                     f"{fleet.name(0)} did not come back from a restart", hint="see `invoke lab.logs`"
                 )
-            changes.append(self._tell_version(client, "restarted", fleet.name(0)))
+            # Asked last: an orchestrator may let a restarted container run for a moment before it replaces it.
             way.grow()
+            changes.append(self._tell_version(client, "restarted", fleet.name(0)))
             changes.append(self._tell_version(client, "killed", fleet.name(last)))
             changes.append(self._tell_version(client, "scaled out by one", fleet.name(last + 1)))
         installed = [tuple(sorted(_inside.manifest(fleet.admin(i)).items())) for i in fleet.indexes]
