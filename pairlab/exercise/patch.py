@@ -191,7 +191,7 @@ class LabExercise:
                 raise ExerciseError(
                     f"{fleet.name(0)} did not come back from a restart", hint="see `invoke lab.logs`"
                 )
-            # Asked last: an orchestrator may let a restarted container run for a moment before it replaces it.
+            # Asked last: an orchestrator may let a restarted container run a moment before it replaces it.
             way.grow()
             changes.append(self._tell_version(client, "restarted", fleet.name(0)))
             changes.append(self._tell_version(client, "killed", fleet.name(last)))
