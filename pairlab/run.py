@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +24,9 @@ CHUNK_BYTES = 65536
 OnLine = Callable[[str], None] | None
 GRACE_S = 5.0  # that a command gets to clean up when it is ended early
 CONNECT_TIMEOUT_S = 10
+SSH_FAILED = 255
+BROKEN_SHARE = ("mux_client_", "control master")
+"""What ssh says when a shared connection broke before it took a command. Source: OpenSSH, mux.c."""
 SHARED_S = 5
 """How long a connection waits for the next command."""
 
@@ -81,6 +84,21 @@ class Runner(Protocol):
         ...
 
 
+def checked(done: Completed) -> Completed:
+    """Return what a command left if it succeeded.
+
+    Raises:
+        CommandError: It did not.
+    """
+    if done.returncode != 0:
+        raise CommandError(
+            f"{done.argv[0]} failed with exit status {done.returncode}",
+            hint="run it by hand to see more: " + shlex.join(done.argv),
+            details=tail(done.stderr or done.stdout),
+        )
+    return done
+
+
 def tail(text: str, lines: int = TAIL_LINES) -> str:
     """The last lines of a text."""
     return "\n".join(text.rstrip().splitlines()[-lines:])
@@ -121,13 +139,7 @@ class LocalRunner:
                 f"{argv[0]} did not end within {timeout_s:g} s",
                 hint="run it by hand to see what it waits for: " + shlex.join(argv),
             ) from error
-        if check and done.returncode != 0:
-            raise CommandError(
-                f"{argv[0]} failed with exit status {done.returncode}",
-                hint="run it by hand to see more: " + shlex.join(argv),
-                details=tail(done.stderr or done.stdout),
-            )
-        return done
+        return checked(done) if check else done
 
     def interactive(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
         """See `Runner.interactive`."""
@@ -220,16 +232,14 @@ class SshRunner:
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         """See `Runner.run`; `env` and `cwd` hold on the far machine."""
-        remote = _with_env(argv, env)
-        if cwd is not None:
-            remote = ["env", f"--chdir={cwd}", *remote]
-        return self.local.run(
-            self.argv([*self.prefix, *remote]),
-            check=check,
-            input_text=input_text,
-            timeout_s=timeout_s,
-            on_line=on_line,
-        )
+        where = ["env", f"--chdir={cwd}"] if cwd is not None else []
+        remote = [*self.prefix, *where, *_with_env(argv, env)]
+        given = {"input_text": input_text, "timeout_s": timeout_s, "on_line": on_line}
+        done = self.local.run(self.argv(remote), check=False, **given)  # type: ignore[arg-type]
+        said = done.stderr + done.stdout
+        if self.control and done.returncode == SSH_FAILED and any(told in said for told in BROKEN_SHARE):
+            return replace(self, control=None).run(argv, check=check, env=env, cwd=cwd, **given)  # type: ignore[arg-type]
+        return checked(done) if check else done
 
     def interactive(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
         """See `Runner.interactive`."""

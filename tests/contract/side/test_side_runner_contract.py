@@ -4,14 +4,15 @@ import dataclasses
 import getpass
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ssh_server import ssh_server
 
 from pairlab.errors import CommandError
-from pairlab.run import LocalRunner, Runner, SshRunner
+from pairlab.run import Completed, LocalRunner, Runner, SshRunner
 from pairlab.side._docker_exec import DockerExecRunner
 
 AWKWARD = ["two words", "", "it's", 'say "hi"', "$HOME", "`id`", "a;b", "*", "\\", "-n", "line\nbreak", "ü"]
@@ -48,6 +49,27 @@ def test_commands_that_follow_one_another_share_a_connection(shared_runner: SshR
     assert again.run(["echo", "two"]).stdout == "two\n"
     done = shared_runner.run(["sh", "-c", "echo because >&2; exit 3"], check=False)
     assert (done.returncode, done.stderr) == (3, "because\n")
+
+
+def test_a_command_whose_shared_connection_broke_makes_one_of_its_own(shared_runner: SshRunner) -> None:
+    class Broken:
+        """What ssh says when the server went away between two commands; then the real one."""
+
+        asked = 0
+
+        def run(self, argv: Sequence[str], **options: Any) -> Completed:
+            self.asked += 1
+            if any(word.startswith("ControlPath") for word in argv):
+                told = "mux_client_request_session: read from master failed: Broken pipe\n"
+                return Completed(tuple(argv), 255, "", told)
+            return LocalRunner().run(argv, **options)
+
+        interactive = None
+
+    local = Broken()
+    runner = dataclasses.replace(shared_runner, local=local)  # type: ignore[arg-type]
+    assert runner.run(["cat"], input_text="given").stdout == "given"
+    assert local.asked == 2
 
 
 @pytest.fixture(scope="module")
