@@ -470,6 +470,7 @@ class LabSpec:
             replaces each of them by a fresh one.
         vm_images: Host name -> image of a VM that has another one than its tier, in a rollout.
         updates: Image of a package repository that both sides can install from; None for a lab without.
+        supervised: The orchestrator brings back containers that end.
     """
 
     name: str
@@ -481,6 +482,7 @@ class LabSpec:
     generations: Mapping[SideName, int] = field(default_factory=dict[SideName, int])
     vm_images: Mapping[str, VmImage] = field(default_factory=dict[str, VmImage])
     updates: ContainerImage | None = None
+    supervised: bool = True
 
     @property
     def prefix(self) -> str:

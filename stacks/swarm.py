@@ -84,7 +84,9 @@ class Containers(pulumi.ComponentResource):
                         nano_cpus=round(spec.settings.container_cpus * 1e9),
                     )
                 ),
-                restart_policy=docker.ServiceTaskSpecRestartPolicyArgs(condition="any", delay="1s"),
+                restart_policy=docker.ServiceTaskSpecRestartPolicyArgs(
+                    condition="any" if spec.supervised else "none", delay="1s"
+                ),
                 force_update=spec.generations.get(SideName.CONTAINER, 0),
             ),
             update_config=self._update_config(),

@@ -38,6 +38,7 @@ class Declaration:
         fresh_vms: Raised by one, every VM is replaced by a fresh one.
         fresh_containers: Likewise for containers.
         updates: The lab serves the update from its own package repository.
+        supervised: The orchestrator brings back containers that end.
     """
 
     vms: int
@@ -49,6 +50,7 @@ class Declaration:
     fresh_vms: int = 0
     fresh_containers: int = 0
     updates: bool = False
+    supervised: bool = True
 
     def count(self, side: SideName) -> int:
         """Number of instances on a side."""

@@ -195,6 +195,7 @@ class LiveLab:
             updates=self._bench.images.ensure_repository(self._repository, progress=self._bench.progress)
             if declaration.updates
             else None,
+            supervised=declaration.supervised,
         )
 
     def _front_hosts(self, spec: LabSpec) -> list[str]:

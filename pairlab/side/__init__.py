@@ -126,6 +126,12 @@ class Side(Protocol):
             SideError: It does not run, or its host is not this one, or this account may not look.
         """
 
+    def freeze(self, index: int, *, tier: str = "") -> None:
+        """Stop an instance where it is, with all that it holds in memory; fine if it is frozen."""
+
+    def thaw(self, index: int, *, tier: str = "") -> None:
+        """Let a frozen instance go on; fine if it is not frozen."""
+
     def written_bytes(self, index: int, *, tier: str = "") -> int:
         """Bytes of disk that an instance has of its own, beside the image that it shares."""
 

@@ -110,6 +110,18 @@ class LibvirtObjects:
         with self.mapped() as libvirt:
             self.connection(libvirt).lookupByName(domain).destroy()
 
+    def suspend(self, domain: str) -> None:
+        """Stop a domain's virtual processors; fine if they stand."""
+        with self.mapped() as libvirt:
+            self.connection(libvirt).lookupByName(domain).suspend()
+
+    def resume(self, domain: str) -> None:
+        """Let them go on; fine if they do, or if it is off."""
+        with self.mapped() as libvirt:
+            found = self.connection(libvirt).lookupByName(domain)
+            if found.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+                found.resume()
+
     def await_ended(self, domain: str, *, timeout_s: float) -> None:
         """Wait until a domain has shut down.
 

@@ -132,6 +132,14 @@ class LabSide:
         """See `Side.kill`."""
         self._objects.destroy(self._running(index, tier).handle)
 
+    def freeze(self, index: int, *, tier: str = "") -> None:
+        """See `Side.freeze`: its virtual processors stop, and with them its clock and its network."""
+        self._objects.suspend(pick(self.instances(), self.name, tier, index).handle)
+
+    def thaw(self, index: int, *, tier: str = "") -> None:
+        """See `Side.thaw`; its clock goes on from where it stopped."""
+        self._objects.resume(pick(self.instances(), self.name, tier, index).handle)
+
     def written_bytes(self, index: int, *, tier: str = "") -> int:
         """See `Side.written_bytes`: what its overlay disk occupies."""
         return self._objects.overlay_bytes(pick(self.instances(), self.name, tier, index).handle)

@@ -126,6 +126,20 @@ class LabSide:
         with self._objects.mapped() as api:
             api.kill(container)
 
+    def freeze(self, index: int, *, tier: str = "") -> None:
+        """See `Side.freeze`: the kernel schedules its processes no more, but still takes in connections."""
+        container = pick(self.instances(), self.name, tier, index).handle
+        with self._objects.mapped() as api:
+            if not _is_paused(api, container):
+                api.pause(container)
+
+    def thaw(self, index: int, *, tier: str = "") -> None:
+        """See `Side.thaw`."""
+        container = pick(self.instances(), self.name, tier, index).handle
+        with self._objects.mapped() as api:
+            if container and _is_paused(api, container):
+                api.unpause(container)
+
     def written_bytes(self, index: int, *, tier: str = "") -> int:
         """See `Side.written_bytes`: the container's writable layer."""
         container = pick(self.instances(), self.name, tier, index).handle
@@ -273,6 +287,10 @@ def _remote_figures(api: Any, task: Task) -> tuple[Usage | None, float | None]:
     usage = Usage(sample["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9, max(0, memory["usage"] - idle))
     # Both times are of the engine's own clock, which may differ from ours.
     return usage, (_moment(sample["read"]) - _moment(started)).total_seconds()
+
+
+def _is_paused(api: Any, container: str) -> bool:
+    return bool(api.inspect_container(container)["State"]["Paused"])
 
 
 def _moment(text: str) -> datetime:

@@ -233,6 +233,14 @@ def test_a_rollout_at_once_is_the_services_own() -> None:
     assert changed(declare("pair"), declare("pair", rollout="at-once")) == {"dev-container-web"}
 
 
+def test_who_supervises_containers_is_the_services_own() -> None:
+    spec = placeholder_spec("dev", Settings(), load_stack("pair").tiers)
+    alone = declare_spec("pair", replace(spec, supervised=False))
+    assert changed(declare_spec("pair", spec), alone) == {"dev-container-web"}
+    policy = alone.inputs["dev-container-web"]["taskSpec"]["restartPolicy"]
+    assert policy == {"condition": "none", "delay": "1s"}
+
+
 def test_vms_name_their_disks_by_path_so_that_a_new_disk_is_a_new_vm(stack: str) -> None:
     declared = declare(stack)
     volumes = {inputs["name"] for inputs in declared.of_type("libvirt:index/volume:Volume").values()}

@@ -115,12 +115,22 @@ class FakeSide:
     def _running(self, index: int, tier: str) -> Instance:
         instance = pick(self.there, self.name, tier, index)
         if instance.state != "running":
-            raise SideError(f"{instance.name} does not run", hint="run `invoke lab.up`")
+            raise SideError(
+                f"{instance.name} does not run: it is {instance.state}", hint="run `invoke lab.up`"
+            )
         return instance
 
     def _become(self, instance: Instance, state: str) -> None:
         self.there.remove(instance)
         self.there.append(dataclasses.replace(instance, state=state))
+
+    def freeze(self, index: int, *, tier: str = "") -> None:
+        self._become(pick(self.there, self.name, tier, index), "paused")
+
+    def thaw(self, index: int, *, tier: str = "") -> None:
+        instance = pick(self.there, self.name, tier, index)
+        if instance.state == "paused":
+            self._become(instance, "running")
 
     def logs(self, index, *, tier="", lines=100, follow=False, on_line) -> None:
         for line in self.console_tail(index, lines, tier=tier).splitlines():

@@ -5,7 +5,7 @@ import time
 import pytest
 from side_worlds import BANNER, VERSION, World, until
 
-from pairlab.errors import SideError
+from pairlab.errors import LabError, SideError
 
 STATUS_BUDGET_S = 0.5
 CLOCK_TICK_S = 0.01
@@ -115,6 +115,21 @@ def test_a_footprint_is_of_a_running_instance(world: World) -> None:
     if not world.side.supervisor:
         with pytest.raises(SideError, match="does not run"):
             world.side.footprint(0)
+
+
+def test_a_frozen_instance_runs_nothing_until_it_is_thawed(world: World) -> None:
+    world.fill()
+    world.side.thaw(0)  # fine: it is not frozen
+    for _ in range(2):
+        world.side.freeze(0)
+    with pytest.raises(LabError) as refused:
+        world.side.runner(0).run(["true"])
+    assert "paused" in refused.value.message + refused.value.details
+    world.side.runner(1)
+    for _ in range(2):
+        world.side.thaw(0)
+    world.side.runner(0)
+    assert {each.state for each in world.side.instances()} == {"running"}
 
 
 def test_sweep_removes_all_of_the_lab_and_nothing_else(world: World) -> None:
