@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from math import ceil
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any
@@ -24,8 +25,8 @@ RATE_HZ = 20.0
 REQUEST_TIMEOUT_S = 5.0
 MOST_REQUESTS = 40_000
 """It ends by itself after half an hour."""
-WORKERS = 128
-"""More than can be waiting at once: the rate times the time-out."""
+SPARE_WORKERS = 28
+"""Beyond those that can be waiting at once: the rate times the time-out."""
 GOOD = 200
 
 
@@ -101,6 +102,10 @@ class Client:
         start = self.answered
         self._await(lambda: self.answered >= start + count, timeout_s, f"{count} answers of 200")
 
+    def await_ended(self, count: int, *, timeout_s: float = 60.0) -> None:
+        """Wait until so many requests were answered or failed since the client began."""
+        self._await(lambda: len(self.requests) >= count, timeout_s, f"the end of {count} requests")
+
     def await_version(
         self, version: str, instances: set[str], *, since: float, timeout_s: float
     ) -> dict[str, float]:
@@ -139,16 +144,17 @@ class Client:
         Raises:
             ExerciseError: There was none in time.
         """
-        found: list[Request] = []
+        self._await(lambda: bool(self._answers(instance, since)), timeout_s, f"an answer of {instance}")
+        return self._answers(instance, since)[0]
 
-        def answered() -> bool:
-            found[:] = [
-                r for r in self.requests if r.sent >= since and r.status == GOOD and r.instance == instance
-            ]
-            return bool(found)
+    def saw_answer(self, instance: str, *, since: float, timeout_s: float) -> bool:
+        """Whether an instance gives a good answer in time to a request sent after `since`."""
+        with self._changed:
+            return self._changed.wait_for(lambda: bool(self._answers(instance, since)), timeout_s)
 
-        self._await(answered, timeout_s, f"an answer of {instance}")
-        return found[0]
+    def _answers(self, instance: str, since: float) -> list[Request]:
+        own = [request for request in self.requests if request.instance == instance]
+        return [request for request in own if request.sent >= since and request.status == GOOD]
 
     def await_without(self, instance: str, count: int, *, timeout_s: float = 60.0) -> None:
         """Wait until so many answers in a row came from other instances than one."""
@@ -195,7 +201,7 @@ def _ask_steadily(port: int, path: str, rate_hz: float, pipe: Connection) -> Non
             pipe.send(told)
 
     worst_gap_s, start, cpu = 0.0, time.monotonic(), time.process_time()
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(ceil(rate_hz * REQUEST_TIMEOUT_S) + SPARE_WORKERS) as pool:
         for number in range(MOST_REQUESTS):
             due = start + number / rate_hz
             if pipe.poll(max(0.0, due - time.monotonic())):

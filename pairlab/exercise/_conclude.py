@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pairlab.results import Conclusion, Figure, RunResult, Variant, is_less, spread
+from pairlab.results import (
+    CLAIM_SAMPLES,
+    Conclusion,
+    Figure,
+    Finding,
+    RunResult,
+    Variant,
+    Verdict,
+    is_less,
+    spread,
+)
 
 
 def compare(result: RunResult, figure: Figure, less: Variant, more: Variant, claim: str) -> Conclusion:
@@ -36,6 +46,31 @@ def claim_less(
         return Conclusion(text=claim, carried=True, basis=basis, variants=variants)
     reason = "the ranges overlap, or there are too few samples"
     return Conclusion(text=claim, carried=False, basis=f"{basis}: {reason}", variants=variants)
+
+
+def without_failures(result: RunResult, failed: Figure, variant: Variant, what: str) -> Conclusion:
+    """The claim that no request failed in any repetition.
+
+    Args:
+        result: A complete run.
+        failed: Counts failed requests.
+        variant: Whose.
+        what: What was done meanwhile, such as `one after the other`.
+    """
+    counted = result.values(failed.key, variant.key)
+    counts = ", ".join(f"{value:g}" for value in counted) or "none measured"
+    return Conclusion(
+        text=f"{sentence(variant)}, {what}: no request failed.",
+        carried=len(counted) >= CLAIM_SAMPLES and not any(counted),
+        basis=f"failed requests in each repetition: {counts}",
+        variants=[variant.key],
+    )
+
+
+def agreed(found: Sequence[Finding]) -> Verdict | None:
+    """The verdict of findings on one question, if there are enough for a claim and all agree."""
+    enough = len(found) >= CLAIM_SAMPLES and len({finding.verdict for finding in found}) == 1
+    return found[0].verdict if enough else None
 
 
 def sentence(variant: Variant) -> str:

@@ -98,6 +98,10 @@ class Log:
                 del self.clients[side]
         self.answered[side] = self.answered.get(side, 0) + client.answered
         self.failed[side] = self.failed.get(side, 0) + client.failed
+        self.keep(client)
+
+    def keep(self, client: Client) -> None:
+        """Keep the requests of a client that has ended, as a timeline."""
         self.timelines.append(_timeline(client, self.variant, self.repetition))
 
     def sample(self, figure: Figure, value: float, *, instance: str = "") -> None:

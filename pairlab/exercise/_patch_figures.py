@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pairlab.differences import Row, SummaryCell
-from pairlab.exercise._conclude import compare, sentence
+from pairlab.exercise._conclude import compare, sentence, without_failures
 from pairlab.model import SideName
 from pairlab.results import CLAIM_SAMPLES, Conclusion, Figure, RunResult, Variant
 
@@ -157,22 +157,11 @@ def conclude(result: RunResult) -> list[Conclusion]:
                 "VMs are replaced by a rebuilt image's faster than they are patched in place."),
         compare(result, WRITTEN, CONTAINER_REBUILD, VM_REBUILD,
                 "A rebuilt container image costs its host fewer bytes than a rebuilt VM image."),
-        *(_without_failures(result, variant) for variant in MAIN),
+        *(without_failures(result, FAILED, variant, "one after the other") for variant in MAIN),
         compare(result, GAP, VM_REBUILD, VM_REBUILD_AT_ONCE,
                 "Replacing VMs one after the other avoids the outage of replacing them all at once."),
         *(_survival(result, variant) for variant in MAIN),
     ]  # fmt: skip
-
-
-def _without_failures(result: RunResult, variant: Variant) -> Conclusion:
-    failed = result.values(FAILED.key, variant.key)
-    counts = ", ".join(f"{value:g}" for value in failed) or "none measured"
-    return Conclusion(
-        text=f"{sentence(variant)}, one after the other: no request failed.",
-        carried=len(failed) >= CLAIM_SAMPLES and not any(failed),
-        basis=f"failed requests in each repetition: {counts}",
-        variants=[variant.key],
-    )
 
 
 def _unchanged_process(result: RunResult) -> Conclusion:

@@ -85,6 +85,8 @@ def test_failures_are_counted_and_the_first_answers_of_a_version_found(port: int
         assert set(firsts) == {"vm/0", "vm/1"}
         assert min(firsts.values()) >= since
         assert client.await_answer("vm/1", since=since, timeout_s=10).version == "2"
+        assert client.saw_answer("vm/0", since=since, timeout_s=10)
+        assert not client.saw_answer("vm/7", since=since, timeout_s=0.2)
     assert {request.status for request in client.requests} == {200, 503}
 
 
@@ -93,6 +95,14 @@ def test_where_nothing_listens_every_request_fails_and_waiting_ends(port: int) -
         client.await_good(3, timeout_s=3)
     assert client.failed > 0
     assert {request.status for request in client.requests} == {0}
+
+
+def test_a_fast_client_keeps_its_rate_while_every_answer_is_late(port: int) -> None:
+    Handler.delay_s = 3.0
+    with Client(port, "/", rate_hz=200) as client:
+        client.await_ended(200)
+    sent = sorted(request.sent for request in client.requests)
+    assert sent[199] - sent[0] < 2.9  # with the workers of a slow client the last ones would wait for answers
 
 
 def test_an_instance_is_out_when_others_answer_in_a_row(port: int) -> None:
