@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Literal
 
 from pairlab.errors import ExerciseError
 from pairlab.model import Workload
 from pairlab.run import Runner
 
 APT_TIMEOUT_S = 300.0
+END_TIMEOUT_S = 60.0
 NONINTERACTIVE = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 LOCKS = ["-o", "DPkg::Lock::Timeout=60"]
 MARKER = "/run/pairlab/fresh"
@@ -62,8 +66,7 @@ def install(admin: Runner, packages: Mapping[str, str], *, downgrade: bool = Fal
 def stale_servers(runner: Runner, workload: Workload) -> list[int]:
     """Process ids of the workload's serving processes that run files which were since replaced.
 
-    Serving processes run the workload's program and have no child that runs it too. The kernel marks a
-    mapped file that has no name any more as `(deleted)`.
+    The kernel marks a mapped file that has no name any more as `(deleted)`.
     Source: proc_pid_maps(5).
 
     Args:
@@ -74,6 +77,35 @@ def stale_servers(runner: Runner, workload: Workload) -> list[int]:
     Raises:
         ExerciseError: No process of the workload runs.
     """
+    found = processes(runner, workload)
+    return sorted(found.serving & found.stale)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Process ids of a workload in one instance.
+
+    Attributes:
+        main: The process that the others are children of.
+        serving: Those that have no child which runs the workload's program too.
+        stale: Those that run files which were since replaced.
+    """
+
+    main: int
+    serving: set[int]
+    stale: set[int]
+
+
+def processes(runner: Runner, workload: Workload) -> Processes:
+    """The workload's processes.
+
+    Args:
+        runner: May look into them, as for `stale_servers`.
+        workload: What runs.
+
+    Raises:
+        ExerciseError: There are none.
+    """
     # The kernel keeps 15 characters of a program's name.
     name = PurePosixPath(workload.command[0]).name[:15]
     listed = runner.run(["sh", "-c", _PROCESSES, "sh", name]).stdout
@@ -82,20 +114,84 @@ def stale_servers(runner: Runner, workload: Workload) -> list[int]:
         pid, parent, replaced = (int(word) for word in line.split())
         parents[pid] = parent
         stale |= {pid} if replaced else set()
-    serving = parents.keys() - parents.values()
-    if not serving:
+    if not parents:
         raise ExerciseError(f"no {name} process runs in the instance", hint="`invoke lab.logs` may show why")
-    return sorted(serving & stale)
+    main = min(pid for pid, parent in parents.items() if parent not in parents)
+    return Processes(main, parents.keys() - parents.values(), stale)
 
 
 # Process id, parent's id, number of mapped program files that are gone; of each process named $1.
 _PROCESSES = r"""
 for process in /proc/[0-9]*; do
     read -r name 2>/dev/null < $process/comm && [ "$name" = "$1" ] || continue
+    ! grep -q '^State:.Z' $process/status || continue
     parent=$(sed 's/.*) . //; s/ .*//' $process/stat)
     echo "${process#/proc/} $parent $(grep -cE ' /(usr|bin|sbin|lib).* \(deleted\)$' $process/maps)"
 done
 """
+
+
+def end_workload(runner: Runner, workload: Workload, signal: Literal["KILL", "TERM"]) -> None:
+    """Signal the workload's main process, and wait until no process of it is left.
+
+    In a container that process is the first one, with which the container ends, and this command too.
+
+    Raises:
+        ExerciseError: It goes on.
+    """
+    found = processes(runner, workload)
+    every = [str(pid) for pid in (found.main, *sorted(found.serving - {found.main}))]
+    done = runner.run(["sh", "-c", _END, "sh", signal, *every], check=False, timeout_s=END_TIMEOUT_S)
+    if done.returncode == WENT_ON:
+        raise ExerciseError(
+            f"process {found.main} got SIG{signal}, and its processes go on",
+            hint="`invoke lab.logs` may show why",
+        )
+
+
+WENT_ON = 99
+"""Exit status of `_END`; others come from a shell that ends with its container."""
+_END = f"""
+kill -s "$1" "$2" || exit {WENT_ON}
+shift
+tries=200
+for pid; do
+    while [ -d /proc/$pid ] && ! grep -qs '^State:.Z' /proc/$pid/status; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || exit {WENT_ON}
+        sleep 0.05
+    done
+done
+"""
+
+
+def stop_servers(runner: Runner, workload: Workload) -> None:
+    """Let the workload's serving processes hang: they stay, and do nothing any more."""
+    serving = sorted(processes(runner, workload).serving)
+    runner.run(["sh", "-c", _STOP, "sh", *map(str, serving)], timeout_s=END_TIMEOUT_S)
+
+
+_STOP = r"""
+kill -s STOP "$@"
+for pid; do
+    until grep -q '^State:.T' /proc/$pid/status; do sleep 0.05; done
+done
+"""
+
+
+def start_of_workload(runner: Runner, workload: Workload) -> str:
+    """Differs after every start of the workload's main process, in a new instance and in the same one.
+
+    Source: random(4), boot_id; proc_pid_stat(5), field 22.
+    """
+    return _started(runner, processes(runner, workload).main)
+
+
+def clock_ahead_s(runner: Runner) -> float:
+    """Seconds that the instance's clock is ahead of this host's, as exact as asking it is quick."""
+    asked = time.time()
+    shown = float(runner.run(["date", "+%s.%N"]).stdout)
+    return shown - (asked + time.time()) / 2
 
 
 def identity(runner: Runner) -> str:
@@ -103,5 +199,10 @@ def identity(runner: Runner) -> str:
 
     Source: random(4), boot_id; proc_pid_stat(5), field 22.
     """
-    shown = runner.run(["cat", "/proc/sys/kernel/random/boot_id", "/proc/1/stat"]).stdout.splitlines()
+    return _started(runner, 1)
+
+
+def _started(runner: Runner, pid: int) -> str:
+    """A kernel's boot id, and when one of its processes began."""
+    shown = runner.run(["cat", "/proc/sys/kernel/random/boot_id", f"/proc/{pid}/stat"]).stdout.splitlines()
     return f"{shown[0]} {shown[1].rpartition(')')[2].split()[19]}"

@@ -1,0 +1,100 @@
+"""What the recovery exercise measures and compares, and what may be concluded from it."""
+
+from __future__ import annotations
+
+from pairlab.exercise._conclude import agreed, compare, sentence
+from pairlab.model import SideName
+from pairlab.results import Conclusion, Figure, RunResult, Variant
+
+OUT = Figure(
+    key="out", title="back without anybody's help", unit="s",
+    method="Time to repair by the instance's own supervisor: its longest silence at the front door, from the "
+    "end of its last good answer to the end of its next one; before, it answers ten times a second. Only "
+    "where somebody else than the exercise brought it back.",
+)  # fmt: skip
+HAND = Figure(
+    key="by-hand", title="back after somebody acted", unit="s",
+    method="Time to repair where no supervisor did it: from the start of the repair (a service start, a "
+    "thaw, a declaration) to the end of the instance's first good answer. How long it takes until somebody "
+    "acts is not in it.",
+)  # fmt: skip
+NOTICED = Figure(
+    key="noticed", title="the front door avoids it after", unit="s",
+    method="From the end of the instance's last good answer to when the last request was sent, before the "
+    "repair, that failed or was held for more than a second.",
+)  # fmt: skip
+FAILED = Figure(
+    key="failed", title="failed requests", unit="1",
+    method="Requests at the front door that got no answer of 200 within 5 s, of 20 a second over new "
+    "connections, from a second before the fault to a second after the instance is back.",
+)  # fmt: skip
+HELD = Figure(
+    key="held", title="requests held for more than a second", unit="1",
+    method="Of the same requests, those that were answered with 200 after more than a second.",
+)  # fmt: skip
+GAP = Figure(
+    key="longest-gap", title="longest wait for an answer", unit="s",
+    method="Of somebody who asks at the worst moment, and again until it works: from when a request was sent "
+    "until it or a later one was answered with 200.",
+)  # fmt: skip
+CLOCK = Figure(
+    key="clock-behind", title="clock behind after the thaw", unit="s",
+    method="How much further the instance's clock is behind this host's after the thaw than before the "
+    "freeze, each as `date` told it inside.",
+)  # fmt: skip
+FIGURES = (OUT, HAND, NOTICED, FAILED, HELD, GAP, CLOCK)
+
+VM, CONTAINER = SideName.VM, SideName.CONTAINER
+VM_APP = Variant(key="vm-app", title="VMs, app killed, unit as shipped", side=VM)
+VM_APP_TOLD = Variant(key="vm-app-restart", title="VMs, app killed, Restart=always", side=VM)
+VM_HUNG = Variant(key="vm-hung", title="VMs, app hangs", side=VM)
+VM_KILLED = Variant(key="vm-killed", title="VMs, instance killed", side=VM)
+VM_FROZEN = Variant(key="vm-frozen", title="VMs, instance frozen", side=VM)
+CONTAINER_APP = Variant(key="container-app", title="containers, app ended", side=CONTAINER)
+CONTAINER_HUNG = Variant(key="container-hung", title="containers, app hangs", side=CONTAINER)
+CONTAINER_KILLED = Variant(key="container-killed", title="containers, instance killed", side=CONTAINER)
+CONTAINER_FROZEN = Variant(key="container-frozen", title="containers, instance frozen", side=CONTAINER)
+CONTAINER_ALONE = Variant(
+    key="container-alone", title="containers, instance killed, restarts off", side=CONTAINER, baseline=True
+)
+VARIANTS = (
+    VM_APP, VM_APP_TOLD, VM_HUNG, VM_KILLED, VM_FROZEN,
+    CONTAINER_APP, CONTAINER_HUNG, CONTAINER_KILLED, CONTAINER_FROZEN, CONTAINER_ALONE,
+)  # fmt: skip
+
+WHO = "who brings it back?"
+KNOWS = "does its stack know?"
+SEES = "does Pulumi's refresh see it?"
+
+
+def conclude(result: RunResult) -> list[Conclusion]:
+    """What the samples and findings of a run say of faults and of who repairs them."""
+    return [
+        *(_who(result, variant) for variant in VARIANTS),
+        compare(result, OUT, VM_APP_TOLD, CONTAINER_KILLED,
+                "Where it is told to, systemd brings back a killed app sooner than the orchestrator brings"
+                " back a killed container."),
+        compare(result, OUT, CONTAINER_KILLED, VM_KILLED,
+                "The orchestrator brings back a killed container in less time than a killed VM takes even"
+                " from the moment when somebody declares it again.", than=HAND),
+        compare(result, HAND, VM_FROZEN, VM_KILLED,
+                "A VM that is thawed is back sooner than one that was killed and is declared again."),
+        compare(result, FAILED, VM_FROZEN, CONTAINER_FROZEN,
+                "A frozen VM costs fewer failed requests than a frozen container."),
+        compare(result, OUT, CONTAINER_KILLED, CONTAINER_HUNG,
+                "The orchestrator brings back a container that ended sooner than one that hangs."),
+    ]  # fmt: skip
+
+
+def _who(result: RunResult, variant: Variant) -> Conclusion:
+    found = [f for f in result.findings if f.variant == variant.key and f.question == WHO]
+    verdict = agreed(found)
+    helped = any(finding.verdict == "yes" for finding in found)
+    ending = "it comes back without anybody's help" if helped else "nobody brings it back"
+    seen = "the same in each repetition" if verdict else "too few, or they differ between the repetitions"
+    return Conclusion(
+        text=f"{sentence(variant)}: {ending}.",
+        carried=verdict is not None,
+        basis=f"{len(found)} observations, {seen}",
+        variants=[variant.key],
+    )

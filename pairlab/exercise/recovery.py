@@ -1,0 +1,179 @@
+"""What breaks, who notices, who repairs it, and how long that takes: faults of one instance, on both sides.
+
+Each fault is done while a client asks the front door. Then the instance is watched: where its supervisor
+brings it back, that is timed; where nobody does, what its stack and Pulumi know is noted, and what a person
+would do is done and timed apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any, ClassVar
+
+from pairlab.errors import ExerciseError
+from pairlab.exercise import Lab, Log
+from pairlab.exercise import _recovery_figures as plan
+from pairlab.exercise._client import GOOD, Client, Request
+from pairlab.exercise._log import now
+from pairlab.exercise._recovery_faults import FAULTS, INDEX, Fault
+from pairlab.results import Conclusion, RunResult
+
+STEADY = 20
+"""Good answers before and after: a second of calm at the client's rate."""
+HELD_S = 1.0
+BACK_TIMEOUT_S = 240.0
+
+
+class LabExercise:
+    """See `Exercise`."""
+
+    title = "Faults, supervisors and repair"
+    question = "When something ends or hangs: who notices, who brings it back, and what does it cost?"
+    section = "Operational and lifecycle"
+    repeat = 3
+    vms = 2
+    replicas = 2
+    example: ClassVar[Mapping[str, Any]] = {"lab": "dev", "unit": "nginx.service", "name": "vm/0"}
+    figures = plan.FIGURES
+    variants = plan.VARIANTS
+
+    def __init__(self, lab: Lab, log: Log) -> None:
+        self._lab = lab
+        self._log = log
+
+    def prepare(self) -> str:
+        """Have two instances a side, so that there is somebody else to answer."""
+        self._log.values |= {"lab": self._lab.name, "unit": self._lab.workload.unit}
+        for variant in (plan.VM_KILLED, plan.CONTAINER_KILLED):
+            with self._log.doing(variant):
+                self._log.finding(
+                    "what if its engine ends?",
+                    "not tried: it is this host's, and to stop it would end every other lab on this host",
+                    "cannot",
+                )
+        declared = self._lab.declared
+        if declared.vms < self.vms or declared.replicas < self.replicas:
+            with self._log.step("enough"):
+                vms, replicas = max(declared.vms, self.vms), max(declared.replicas, self.replicas)
+                declared = replace(declared, vms=vms, replicas=replicas)
+                self._lab.declare(declared)
+        return f"instance {INDEX} of each side, of {declared.vms} VMs and {declared.replicas} containers"
+
+    def repetition(self, number: int) -> None:
+        """Every fault once."""
+        for kind in FAULTS:
+            fault = kind(self._lab)
+            with self._log.doing(fault.variant), fault.arranged(self._log):
+                self._try(fault)
+
+    def conclude(self, result: RunResult) -> list[Conclusion]:
+        """See `Exercise.conclude`."""
+        return plan.conclude(result)
+
+    def _try(self, fault: Fault) -> None:
+        lab, log, name = self._lab, self._log, fault.fleet.name(INDEX)
+        before, side = fault.start(), fault.fleet.side
+        with log.client(side, lab.port(side), lab.workload.health_path) as client:
+            client.await_good(STEADY)
+            began = now()
+            with log.step(fault.variant.key) as changes:
+                fault.strike()
+                struck = now()
+                alone = client.saw_answer(name, since=struck, timeout_s=fault.watch_s)
+                repaired = now()
+                changes.append(self._tell_who(fault, alone))
+            if not alone:
+                self._look(fault)
+                repaired = self._repair(fault, client)
+            client.await_good(STEADY)
+        self._check(fault, before, alone)
+        self._measure(client.requests, name, began, repaired, alone)
+
+    def _tell_who(self, fault: Fault, alone: bool) -> str:
+        if not alone:
+            answer = f"nobody within {fault.watch_s:g} s"
+        elif fault.fleet.side is plan.VM:
+            answer = "systemd, as its unit says so"
+        else:
+            answer = f"the orchestrator, {fault.side.kind}"
+        self._log.finding(plan.WHO, answer, "yes" if alone else "no")
+        return f"{fault.fleet.name(INDEX)} is brought back by {answer}"
+
+    def _look(self, fault: Fault) -> None:
+        """Who knows of an instance that nobody brings back?"""
+        with self._log.step("look", name=fault.fleet.name(INDEX)) as changes:
+            said = fault.stack_says()
+            self._log.finding(plan.KNOWS, said, "yes" if fault.stack_knows(said) else "no")
+            seen = "; ".join(self._lab.drift())
+            self._log.finding(plan.SEES, seen or "all is as it is declared", "yes" if seen else "no")
+            changes += [said, f"Pulumi's refresh: {seen or 'all is as it is declared'}"]
+
+    def _repair(self, fault: Fault, client: Client) -> float:
+        """Do what a person would; returns when that began."""
+        name = fault.fleet.name(INDEX)
+        with self._log.step("repair", name=name) as changes:
+            began = now()
+            fault.repair()
+            back = client.await_answer(name, since=began, timeout_s=BACK_TIMEOUT_S)
+            self._log.sample(plan.HAND, back.ended - began)
+            changes.append(f"{name} answers {back.ended - began:.1f} s after somebody began to repair it")
+        return began
+
+    def _check(self, fault: Fault, before: str, alone: bool) -> None:
+        """The sanity check: the fault really happened."""
+        name = fault.fleet.name(INDEX)
+        renewed = fault.start() != before
+        if fault.renews and not renewed:
+            raise ExerciseError(
+                f"{fault.variant.title}: {name} still runs what ran before",
+                hint="the figures would be of a fault that did not happen",
+            )
+        if not fault.renews and (alone or renewed):
+            raise ExerciseError(
+                f"{fault.variant.title}: {name} {'was started anew' if renewed else 'answered all the time'}",
+                hint="the figures would be of another fault",
+            )
+
+    def _measure(
+        self, requests: list[Request], name: str, began: float, repaired: float, alone: bool
+    ) -> None:
+        log, timeline = self._log, self._log.timelines[-1]
+        silent, back = silence(requests, name, began)
+        if alone:
+            log.sample(plan.OUT, back - silent)
+        bad = [request.sent for request in requests if _is_bad(request) and request.sent <= repaired]
+        log.sample(plan.NOTICED, max([0.0, *(sent - silent for sent in bad)]))
+        log.sample(plan.FAILED, timeline.failed())
+        log.sample(plan.HELD, sum(_is_bad(request) and request.status == GOOD for request in requests))
+        log.sample(plan.GAP, timeline.longest_gap_s())
+
+
+def _is_bad(request: Request) -> bool:
+    return request.status != GOOD or request.ended - request.sent > HELD_S
+
+
+def silence(requests: Iterable[Request], instance: str, since: float) -> tuple[float, float]:
+    """The longest time without a good answer of an instance, that ends after a moment.
+
+    Args:
+        requests: What a client asked.
+        instance: Whose answers.
+        since: The moment, on the clock of the requests.
+
+    Returns:
+        The end of its last good answer before, and of its first one after.
+
+    Raises:
+        ExerciseError: It never answered before, or never after.
+    """
+    own = (request for request in requests if request.instance == instance and request.status == GOOD)
+    ends = sorted(request.ended for request in own)
+    silences = [(after - before, before, after) for before, after in pairwise(ends) if after > since]
+    if not silences:
+        raise ExerciseError(
+            f"{instance} did not answer both before and after the fault", hint="see `invoke lab.status`"
+        )
+    _, before, after = max(silences)
+    return before, after

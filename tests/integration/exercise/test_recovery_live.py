@@ -1,0 +1,66 @@
+"""The recovery exercise on a real lab: who brings back what, and what that costs."""
+
+from __future__ import annotations
+
+import pytest
+from lab_commands import Commands, left_of
+
+from pairlab.result_files import read_result
+from pairlab.results import RunResult
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
+BY_ITSELF = {"vm-app-restart", "container-app", "container-hung", "container-killed"}
+BY_HAND = {"vm-app", "vm-hung", "vm-killed", "vm-frozen", "container-frozen", "container-alone"}
+
+
+def verdicts(result: RunResult, about: str, verdict: str) -> set[str]:
+    """Variants of which a question had this answer."""
+    return {f.variant for f in result.findings if about in f.question and f.verdict == verdict}
+
+
+@pytest.fixture(scope="module")
+def result(commands: Commands, lab: str, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    out = tmp_path_factory.mktemp("results")
+    words = ["--ephemeral", "--repeat", "1", "--lab", lab, "--out", str(out)]
+    commands.run("exercise.run", "recovery", *words, timeout_s=1000)
+    (path,) = out.glob("*-recovery.json")
+    return read_result(path)
+
+
+def test_it_is_complete_and_nothing_is_left(result: RunResult, lab: str) -> None:
+    assert result.complete
+    assert left_of(lab) == set()
+    assert {timeline.variant for timeline in result.timelines} == BY_ITSELF | BY_HAND
+
+
+def test_supervisors_bring_back_what_they_see_and_are_told_to(result: RunResult) -> None:
+    assert verdicts(result, "who brings it back?", "yes") == BY_ITSELF
+    assert verdicts(result, "who brings it back?", "no") == BY_HAND
+    assert {s.variant for s in result.samples if s.figure == "out"} == BY_ITSELF
+    assert {s.variant for s in result.samples if s.figure == "by-hand"} == BY_HAND
+
+
+def test_who_knows_is_not_who_acts(result: RunResult) -> None:
+    known = {"vm-app", "vm-killed", "vm-frozen", "container-alone"}
+    assert verdicts(result, "does its stack know?", "yes") == known
+    assert verdicts(result, "does its stack know?", "no") == BY_HAND - known
+    # Pulumi compares machines, and the order to restart; not what happens inside.
+    assert verdicts(result, "does Pulumi's refresh see it?", "yes") == {"vm-killed", "vm-frozen"}
+    assert verdicts(result, "main process be killed from inside", "cannot") == {"container-app"}
+    assert verdicts(result, "what if its engine ends?", "cannot") == {"vm-killed", "container-killed"}
+    (shipped,) = (f.answer for f in result.findings if f.variant == "vm-app" and "stack know" in f.question)
+    assert "ActiveState=failed" in shipped
+    assert "Restart=no" in shipped
+
+
+def test_a_frozen_vm_is_avoided_without_failures_and_its_clock_stood_still(result: RunResult) -> None:
+    failed = {variant: result.values("failed", variant)[0] for variant in ("vm-frozen", "container-frozen")}
+    assert failed["vm-frozen"] < failed["container-frozen"]
+    behind = {variant: result.values("clock-behind", variant)[0] for variant in failed}
+    assert behind["container-frozen"] < 1 < behind["vm-frozen"]
+
+
+def test_a_hang_takes_longer_to_be_noticed_than_an_end(result: RunResult) -> None:
+    out = {variant: result.values("out", variant)[0] for variant in BY_ITSELF}
+    assert out["container-killed"] < out["container-hung"]
+    assert out["vm-app-restart"] < out["container-hung"]

@@ -1,0 +1,157 @@
+"""What the recovery exercise reads from requests and findings, and what it does to processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pairlab.errors import ExerciseError
+from pairlab.exercise import _inside
+from pairlab.exercise import _recovery_figures as plan
+from pairlab.exercise._client import Request
+from pairlab.exercise._guide import sections
+from pairlab.exercise._recovery_faults import FAULTS, VmApp, VmKilled
+from pairlab.exercise.recovery import LabExercise, silence
+from pairlab.model import Workload
+from pairlab.results import Finding, RunResult, Sample, Variant, Verdict
+from pairlab.run import LocalRunner
+from tests.report_worlds import patch_result
+
+
+def answers(instance: str, *moments: float, status: int = 200) -> list[Request]:
+    return [Request(at - 0.01, at, status, instance if status == 200 else "", "1") for at in moments]
+
+
+def test_a_silence_is_the_longest_one_that_ends_after_the_fault() -> None:
+    requests = [
+        *answers("vm/0", 1.0, 3.0, 3.1, 3.2, 4.5, 4.6, 4.9),
+        *answers("vm/1", 1.0, 2.0, 3.5, 4.0, 4.5),
+        *answers("vm/0", 3.6, 3.8, status=503),
+    ]
+    assert silence(requests, "vm/0", 3.15) == (3.2, 4.5)
+    assert silence(reversed(requests), "vm/0", 3.15) == (3.2, 4.5)
+    with pytest.raises(ExerciseError, match="vm/0 did not answer"):
+        silence(requests, "vm/0", 5.0)
+
+
+def finished(who: dict[Variant, list[Verdict]], out: dict[Variant, list[float]]) -> RunResult:
+    """A run with these findings, and these seconds by supervisors; of the rest nothing was measured."""
+    return patch_result().model_copy(
+        update={
+            "figures": list(plan.FIGURES),
+            "variants": list(plan.VARIANTS),
+            "findings": [
+                Finding(variant=variant.key, repetition=n, question=plan.WHO, answer="-", verdict=verdict)
+                for variant, verdicts in who.items()
+                for n, verdict in enumerate(verdicts)
+            ],
+            "samples": [
+                Sample(figure=plan.OUT.key, variant=variant.key, repetition=n, value=value)
+                for variant, values in out.items()
+                for n, value in enumerate(values)
+            ],
+        }
+    )
+
+
+def test_what_each_repetition_found_is_claimed_and_nothing_else() -> None:
+    result = finished(
+        {
+            plan.VM_KILLED: ["no", "no", "no"],
+            plan.CONTAINER_KILLED: ["yes", "yes", "yes"],
+            plan.VM_APP: ["no", "yes", "no"],
+            plan.CONTAINER_HUNG: ["yes", "yes"],
+        },
+        {plan.VM_APP_TOLD: [0.4, 0.5, 0.6], plan.CONTAINER_KILLED: [2.0, 2.5, 3.0]},
+    )
+    claimed = [c.text for c in plan.conclude(result) if c.carried]
+    assert claimed == [
+        "VMs, instance killed: nobody brings it back.",
+        "Containers, instance killed: it comes back without anybody's help.",
+        "Where it is told to, systemd brings back a killed app sooner than the orchestrator brings back"
+        " a killed container.",
+    ]
+
+
+def test_every_fault_is_a_variant_and_is_taught() -> None:
+    taught = sections("recovery", LabExercise.example)
+    assert {kind.variant for kind in FAULTS} == set(plan.VARIANTS)
+    for kind in FAULTS:
+        assert len(taught[kind.variant.key].text.split()) > 20
+        assert kind.__abstractmethods__ == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("kind", "said", "knows"),
+    [
+        (VmApp, "systemd says ActiveState=failed, Result=signal, Restart=no", True),
+        (VmApp, "systemd says ActiveState=active, Result=success, Restart=no", False),
+        (VmKilled, "libvirt says 'shut off'", True),
+        (VmKilled, "libvirt says 'paused'", True),
+        (VmKilled, "libvirt says 'running'", False),
+    ],
+)
+def test_a_stack_knows_what_does_not_run(kind: type[VmKilled], said: str, knows: bool) -> None:
+    fault = kind.__new__(kind)  # what it is told says it all: no lab is asked
+    assert fault.stack_knows(said) is knows
+
+
+@pytest.fixture
+def workload(tmp_path: Path) -> Iterator[Workload]:
+    """A program of its own name that runs twice, one the child of the other."""
+    program = tmp_path / "plab-napper"
+    shutil.copy("/bin/dash", program)
+    os.mkfifo(tmp_path / "never")
+    nap = f"trap 'exit 0' TERM; {program} -c 'read -r _ < {tmp_path}/never' & wait"
+    started = subprocess.Popen([str(program), "-c", nap], start_new_session=True)
+    threading.Thread(target=started.wait, daemon=True).start()
+    made = Workload("nap", (), 1, "", "nap.service", (str(program),), "root")
+    deadline = time.monotonic() + 10
+    while len(_both(made)) < 2:
+        assert time.monotonic() < deadline
+    yield made
+    LocalRunner().run(["pkill", "-KILL", "--session", str(started.pid)], check=False)
+
+
+def _both(workload: Workload) -> set[int]:
+    try:
+        found = _inside.processes(LocalRunner(), workload)
+    except ExerciseError:
+        return set()
+    return {found.main} | found.serving
+
+
+def state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_serving_processes_hang_and_the_main_one_goes_on(workload: Workload) -> None:
+    runner = LocalRunner()
+    found = _inside.processes(runner, workload)
+    start = _inside.start_of_workload(runner, workload)
+    _inside.stop_servers(runner, workload)
+    assert [state(pid) for pid in found.serving] == ["T"]
+    assert state(found.main) == "S"
+    assert _inside.start_of_workload(runner, workload) == start
+
+
+def test_a_workload_that_goes_on_is_an_error_and_one_that_ends_is_none(
+    workload: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_inside, "_END", _inside._END.replace("tries=200", "tries=4"))
+    with pytest.raises(ExerciseError, match="SIGTERM, and its processes go on"):
+        _inside.end_workload(LocalRunner(), workload, "TERM")  # its child does not end with it
+    _inside.end_workload(LocalRunner(), workload, "KILL")
+    with pytest.raises(ExerciseError, match="no plab-napper process runs"):
+        _inside.processes(LocalRunner(), workload)
+
+
+def test_the_clock_of_this_host_is_not_ahead_of_itself() -> None:
+    assert abs(_inside.clock_ahead_s(LocalRunner())) < 1
