@@ -187,6 +187,12 @@ def start_of_workload(runner: Runner, workload: Workload) -> str:
     return _started(runner, processes(runner, workload).main)
 
 
+def await_settled(side: SideName, admin: Runner) -> None:
+    """Wait until a VM has started all that it starts; a container starts nothing beside the workload."""
+    if side is SideName.VM:
+        admin.run(["systemctl", "start", "multi-user.target"], timeout_s=APT_TIMEOUT_S)
+
+
 def clock_ahead_s(runner: Runner) -> float:
     """Seconds that the instance's clock is ahead of this host's, as exact as asking it is quick."""
     asked = time.time()

@@ -135,6 +135,9 @@ class Side(Protocol):
     def written_bytes(self, index: int, *, tier: str = "") -> int:
         """Bytes of disk that an instance has of its own, beside the image that it shares."""
 
+    def host_memory_bytes(self) -> int | None:
+        """Bytes that new programs could have where the instances run; None if that is another machine."""
+
     def logs(
         self,
         index: int,

@@ -144,6 +144,10 @@ class LabSide:
         """See `Side.written_bytes`: what its overlay disk occupies."""
         return self._objects.overlay_bytes(pick(self.instances(), self.name, tier, index).handle)
 
+    def host_memory_bytes(self) -> int | None:
+        """See `Side.host_memory_bytes`."""
+        return _process.available_bytes() if self._objects.is_local else None
+
     def logs(
         self,
         index: int,

@@ -147,6 +147,10 @@ class LabSide:
             (found,) = api.containers(filters={"id": container}, size=True)
         return int(found.get("SizeRw", 0))
 
+    def host_memory_bytes(self) -> int | None:
+        """See `Side.host_memory_bytes`."""
+        return _process.available_bytes() if self._objects.is_local else None
+
     def logs(
         self,
         index: int,

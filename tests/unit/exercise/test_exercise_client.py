@@ -2,53 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from slow_server import Handler
 
 from pairlab.errors import ExerciseError
 from pairlab.exercise._client import Client
-
-
-class Handler(BaseHTTPRequestHandler):
-    """Answers as its class attributes say."""
-
-    status = 200
-    version = "1"
-    delay_s = 0.0
-    instances: Iterator[str] = iter(())
-
-    def do_GET(self) -> None:
-        threading.Event().wait(self.delay_s)
-        self.send_response(self.status)
-        self.send_header("X-Pairlab-Instance", next(Handler.instances))
-        self.send_header("X-Pairlab-Version", self.version)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None: ...
-
-
-def _turns() -> Iterator[str]:
-    while True:
-        yield "vm/0"
-        yield "vm/1"
-
-
-@pytest.fixture
-def port() -> Iterator[int]:
-    Handler.status, Handler.version, Handler.delay_s, Handler.instances = 200, "1", 0.0, _turns()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def test_requests_come_at_a_steady_rate_and_tell_who_answered(port: int) -> None:

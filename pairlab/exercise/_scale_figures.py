@@ -1,0 +1,140 @@
+"""What the scale exercise measures and compares, and what may be concluded from it."""
+
+from __future__ import annotations
+
+from pairlab.exercise._conclude import compare, without_failures
+from pairlab.model import SideName
+from pairlab.results import Conclusion, Figure, RunResult, Variant
+
+FEW, MANY = 2, 4
+"""Instances of a side before and after; so few that an emulated side can bear it."""
+
+FIRST = Figure(
+    key="first-ready", title="first new instance ready", unit="s",
+    method="From the start of the declaration of more instances to the end of the first good answer of a new "
+    "one at the front door, which is asked 20 times a second.",
+)  # fmt: skip
+LAST = Figure(
+    key="last-ready", title="last new instance ready", unit="s",
+    method="The same, until every new instance has answered.",
+)  # fmt: skip
+ENGINE = Figure(
+    key="engine", title="of which the engine's own start", unit="s",
+    method="From the start of the declaration to when Pulumi turns to the first resource; the same work for "
+    "both sides.",
+)  # fmt: skip
+GONE = Figure(
+    key="given-back", title="resources given back", unit="s",
+    method="From the start of the declaration of fewer instances to when nothing of the lab (machines, "
+    "disks, containers, tasks) is on the host that was not there before it grew; looked at ten times a "
+    "second from the end of the declaration on.",
+)  # fmt: skip
+FAILED = Figure(
+    key="failed", title="failed requests", unit="1",
+    method="Requests of the steady client (20 a second) and, in a spike, of the spike's (200 a second) that "
+    "got no answer of 200 within 5 s, from before the change until all is calm again.",
+)  # fmt: skip
+GAP = Figure(
+    key="longest-gap", title="longest wait for an answer", unit="s",
+    method="Of somebody who asks at the worst moment, and again until it works: from when a request of the "
+    "steady client was sent until it or a later one was answered with 200.",
+)  # fmt: skip
+SPARE_MEMORY = Figure(
+    key="spare-memory", title="memory of an idle spare", unit="B",
+    method="Host memory of each new instance while no client asks, as its stack counts it: the resident set "
+    "of a VM's QEMU, a container's control group without idle file cache.",
+)  # fmt: skip
+SPARE_CPU = Figure(
+    key="spare-cpu", title="CPU of an idle spare", unit="%",
+    method="CPU time of each new instance over ten seconds in which no client asks, of one core; health "
+    "checks go on.",
+)  # fmt: skip
+SPARE_DISK = Figure(
+    key="spare-disk", title="disk of an idle spare", unit="B",
+    method="Bytes that each new instance has of its own: a VM's overlay, a container's writable layer.",
+)  # fmt: skip
+HOST_TAKEN = Figure(
+    key="host-memory-taken", title="host memory taken by a new instance", unit="B",
+    method="How much less memory is available on the host (MemAvailable) after growing than before, divided "
+    "by the number of new instances. Whatever else the host does is in it.",
+)  # fmt: skip
+HOST_BACK = Figure(
+    key="host-memory-back", title="host memory back for an instance gone", unit="B", better="higher",
+    method="How much more memory is available on the host after shrinking than before, divided likewise.",
+)  # fmt: skip
+
+
+def _latency(when: str, key: str, method: str) -> tuple[Figure, Figure]:
+    median = Figure(
+        key=f"p50-{key}", title=f"median latency {when}", unit="ms",
+        method=f"Median time of the steady client's answers, from connect to the last byte, {method}.",
+    )  # fmt: skip
+    worst = Figure(
+        key=f"p99-{key}", title=f"99th percentile of latency {when}", unit="ms",
+        method=f"99 % of the steady client's answers took no longer, {method}.",
+    )  # fmt: skip
+    return median, worst
+
+
+BEFORE = _latency("before the spike", "before", "in the five seconds before")
+DURING = _latency("in the spike", "during", "from the first to the last request of the spike")
+AFTER = _latency("after the spike", "after", "in the five seconds after the spike's last request was sent")
+NORMAL = Figure(
+    key="back-to-normal", title="back to normal after the spike", unit="s",
+    method="From when the last request of the spike was sent to when that request of the steady client was "
+    "sent from which on, for a second, nine of ten take no longer than 95 % did before.",
+)  # fmt: skip
+FIGURES = (
+    FIRST, LAST, ENGINE, GONE, FAILED, GAP, SPARE_MEMORY, SPARE_CPU, SPARE_DISK, HOST_TAKEN, HOST_BACK,
+    *BEFORE, *DURING, *AFTER, NORMAL,
+)  # fmt: skip
+
+
+class SideVariants:
+    """What is compared of one side.
+
+    Attributes:
+        out: From few to many.
+        back: From many to few.
+        spike_few: A spike on few.
+        spike_many: A spike on many.
+    """
+
+    def __init__(self, side: SideName, plural: str) -> None:
+        def variant(key: str, title: str) -> Variant:
+            return Variant(key=f"{side}-{key}", title=f"{plural}, {title}", side=side)
+
+        self.out = variant("out", f"{FEW} to {MANY}")
+        self.back = variant("back", f"{MANY} to {FEW}")
+        self.spike_few = variant("spike-few", f"a spike on {FEW}")
+        self.spike_many = variant("spike-many", f"a spike on {MANY}")
+        self.all = (self.spike_few, self.out, self.spike_many, self.back)
+
+
+VMS = SideVariants(SideName.VM, "VMs")
+CONTAINERS = SideVariants(SideName.CONTAINER, "containers")
+OF_SIDE = {SideName.VM: VMS, SideName.CONTAINER: CONTAINERS}
+VARIANTS = (*VMS.all, *CONTAINERS.all)
+
+
+def conclude(result: RunResult) -> list[Conclusion]:
+    """What the samples of a run say of elasticity."""
+    return [
+        compare(result, FIRST, CONTAINERS.out, VMS.out, "A new container serves sooner than a new VM."),
+        compare(result, LAST, CONTAINERS.out, VMS.out,
+                "Containers have all their new instances serving sooner than VMs have."),
+        compare(result, GONE, CONTAINERS.back, VMS.back,
+                "Containers give their resources back sooner than VMs."),
+        compare(result, SPARE_MEMORY, CONTAINERS.out, VMS.out,
+                "An idle spare container holds less memory than an idle spare VM."),
+        compare(result, SPARE_CPU, CONTAINERS.out, VMS.out,
+                "An idle spare container uses less CPU than an idle spare VM."),
+        *(without_failures(result, FAILED, own.out, "under load") for own in OF_SIDE.values()),
+        *(without_failures(result, FAILED, own.back, "under load") for own in OF_SIDE.values()),
+        *(compare(result, DURING[0], own.spike_many, own.spike_few,
+                  f"{plural}: in a spike, {MANY} answer sooner than {FEW} do.")
+          for own, plural in ((VMS, "VMs"), (CONTAINERS, "Containers"))),
+        *(compare(result, NORMAL, own.spike_many, own.spike_few,
+                  f"{plural}: {MANY} are back to normal after a spike sooner than {FEW}.")
+          for own, plural in ((VMS, "VMs"), (CONTAINERS, "Containers"))),
+    ]  # fmt: skip

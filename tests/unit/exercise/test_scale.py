@@ -1,0 +1,76 @@
+"""A spike, and what the scale exercise reads from latencies."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from pairlab.exercise import _spike
+from pairlab.exercise._client import Client, Request
+from pairlab.exercise._scale_figures import VARIANTS
+from pairlab.exercise._spike import seconds_to_normal, spike
+from pairlab.side._process import available_bytes
+
+
+def steady(since: float, took_s: list[float], status: int = 200) -> list[Request]:
+    """Requests of a steady client from a moment on."""
+    return [
+        Request(since + n / 20, since + n / 20 + took, status if took < 5 else 0, "vm/0", "1")
+        for n, took in enumerate(took_s)
+    ]
+
+
+CALM = steady(0.0, [0.010, 0.012, 0.014, 0.011, 0.030] * 20)
+END = 12.0
+
+
+@pytest.mark.parametrize(
+    ("after", "normal_s"),
+    [
+        ([0.011] * 40, 0.0),
+        ([0.500] * 20 + [0.011] * 40, 0.9),  # nine of ten of a second's requests are usual from there on
+        ([0.500, 0.011] * 30, None),
+        ([0.500] * 60, None),
+        ([5.000] * 20 + [0.011] * 17, None),  # a second's requests are awaited
+    ],
+)
+def test_latencies_are_normal_from_a_good_second_on(after: list[float], normal_s: float | None) -> None:
+    requests = CALM + steady(5.0, [0.4] * 100) + steady(END, after)
+    found = seconds_to_normal(CALM, reversed(requests), END)
+    assert found == (None if normal_s is None else pytest.approx(normal_s))
+
+
+def test_a_failed_request_is_not_a_quick_one() -> None:
+    requests = steady(END, [0.001] * 60, status=503)
+    assert seconds_to_normal(CALM, requests, END) is None
+
+
+def test_a_spike_asks_faster_for_a_while_and_the_steady_client_goes_on(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_spike, "SPIKE_S", 1.0)
+    monkeypatch.setattr(_spike, "CALM_S", 1.0)
+    with Client(port, "/") as client:
+        client.await_good(1)
+        began = time.monotonic()
+        found = spike(client)
+    sent = sorted(request.sent for request in found.client.requests)
+    assert sent[0] > began + 0.9
+    assert len(sent) >= 200
+    assert sent[199] - sent[0] < 3
+    assert len(found.before) == pytest.approx(20, abs=3)
+    assert len(found.during) >= 15
+    assert found.normal_s >= 0
+
+
+def test_each_variant_is_of_one_side() -> None:
+    assert [variant.side for variant in VARIANTS].count("vm") == len(VARIANTS) / 2
+    assert all(variant.key.startswith(f"{variant.side}-") for variant in VARIANTS)
+
+
+def test_available_memory_is_read_in_bytes(tmp_path: Path) -> None:
+    (tmp_path / "meminfo").write_text("MemTotal:  2000 kB\nMemFree:  1 kB\nMemAvailable:    1500 kB\n")
+    assert available_bytes(proc=tmp_path) == 1500 * 1024
+    assert available_bytes() > 2**20
