@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from pairlab.errors import ExerciseError
-from pairlab.model import Workload
+from pairlab.model import SideName, Workload
 from pairlab.run import Runner
 
 APT_TIMEOUT_S = 300.0
