@@ -1,0 +1,146 @@
+"""The course of the recovery exercise on a fault of the test's own, at a real HTTP server."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from slow_server import Handler, turns
+
+from pairlab.errors import ExerciseError
+from pairlab.exercise import Declaration, Log
+from pairlab.exercise import _recovery_figures as plan
+from pairlab.exercise._guide import sections
+from pairlab.exercise._recovery_faults import Fault
+from pairlab.exercise.recovery import LabExercise
+from pairlab.model import SideName
+from pairlab.session.exercises import Unguided
+from stacks.pair import WEB
+
+
+class FakeSide:
+    kind = "fake"
+
+
+@dataclass
+class FakeLab:
+    """Enough of a lab for one fault."""
+
+    front_door: int
+    name: str = "dev"
+    workload: Any = WEB
+    declared: Declaration = Declaration(2, 2)  # noqa: RUF009
+    sides: dict[SideName, Any] = field(default_factory=lambda: dict.fromkeys(SideName, FakeSide()))
+
+    def port(self, side: SideName) -> int:
+        return self.front_door
+
+    def drift(self) -> list[str]:
+        return ["Domain vm-0: update"]
+
+
+def alone() -> Iterator[str]:
+    while True:
+        yield "vm/1"
+
+
+class Lost(Fault):
+    """vm/0 answers no more, until somebody repairs it."""
+
+    variant = plan.VM_APP
+    watch_s = 0.5
+    starts = 0
+
+    def strike(self) -> None:
+        Handler.instances = alone()
+
+    def repair(self) -> None:
+        Lost.starts += 1
+        Handler.instances = turns()
+
+    def stack_says(self) -> str:
+        return "fake says 'off'"
+
+    def start(self) -> str:
+        return str(self.starts)
+
+
+class Supervised(Lost):
+    """Somebody repairs it half a second later."""
+
+    watch_s = 10.0
+
+    def strike(self) -> None:
+        super().strike()
+        threading.Timer(0.5, self.repair).start()
+
+
+class Imagined(Lost):
+    """Nothing happens."""
+
+    def strike(self) -> None:
+        pass
+
+
+@pytest.fixture
+def log() -> Log:
+    return Log(
+        lambda values: sections("recovery", {**LabExercise.example, **values}),
+        Unguided(),
+        lambda line: None,
+        lambda: None,
+    )
+
+
+def attempt(kind: type[Fault], port: int, log: Log) -> dict[str, float]:
+    """Try one fault; returns figure -> sample."""
+    lab: Any = FakeLab(port)
+    fault, exercise = kind(lab), LabExercise(lab, log)
+    with log.doing(fault.variant):
+        exercise._try(fault)
+    return {sample.figure: sample.value for sample in log.samples}
+
+
+def test_what_nobody_brings_back_is_repaired_by_hand_and_timed_apart(port: int, log: Log) -> None:
+    measured = attempt(Lost, port, log)
+    assert 0 < measured["by-hand"] < 0.5
+    assert "out" not in measured
+    assert measured["failed"] == 0
+    assert measured["noticed"] == 0
+    told = {finding.question: (finding.verdict, finding.answer) for finding in log.findings}
+    assert told[plan.WHO] == ("no", "nobody within 0.5 s")
+    assert told[plan.KNOWS] == ("yes", "fake says 'off'")
+    assert told[plan.SEES] == ("yes", "Domain vm-0: update")
+    assert [mark.text for mark in log.timelines[0].marks][-2:] == ["Who knows of it?", "Repair it by hand"]
+
+
+def test_what_comes_back_by_itself_is_timed_by_its_silence(port: int, log: Log) -> None:
+    measured = attempt(Supervised, port, log)
+    assert 0.4 < measured["out"] < 2
+    assert "by-hand" not in measured
+    assert [(finding.question, finding.verdict) for finding in log.findings] == [(plan.WHO, "yes")]
+
+
+def test_failures_while_it_is_away_are_counted_and_end_when_the_front_door_avoids_it(
+    port: int, log: Log
+) -> None:
+    class Failing(Lost):
+        def strike(self) -> None:
+            super().strike()
+            Handler.status = 503
+            self.noticed = threading.Timer(0.3, lambda: setattr(Handler, "status", 200))
+            self.noticed.start()
+
+    measured = attempt(Failing, port, log)
+    assert 3 <= measured["failed"] <= 12
+    assert 0.2 < measured["noticed"] < 1
+    assert 0.2 < measured["longest-gap"] < 1
+
+
+def test_a_fault_that_did_not_happen_is_an_error(port: int, log: Log) -> None:
+    with pytest.raises(ExerciseError, match="vm/0 still runs what ran before"):
+        attempt(Imagined, port, log)
+    assert log.samples == []
