@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pairlab.differences import Row, SummaryCell
 from pairlab.exercise._conclude import agreed, compare, sentence
 from pairlab.model import SideName
 from pairlab.results import Conclusion, Figure, RunResult, Variant
@@ -65,6 +66,10 @@ VARIANTS = (
 WHO = "who brings it back?"
 KNOWS = "does its stack know?"
 SEES = "does Pulumi's refresh see it?"
+SUMMARY = (
+    *(SummaryCell(row=Row.RECOVERY, question=question) for question in (WHO, KNOWS, SEES)),
+    *(SummaryCell(row=Row.RECOVERY, figure=figure.key) for figure in (OUT, HAND, FAILED)),
+)
 
 
 def conclude(result: RunResult) -> list[Conclusion]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pairlab.differences import Row, SummaryCell
 from pairlab.exercise._conclude import compare, without_failures
 from pairlab.model import SideName
 from pairlab.results import Conclusion, Figure, RunResult, Variant
@@ -115,6 +116,15 @@ VMS = SideVariants(SideName.VM, "VMs")
 CONTAINERS = SideVariants(SideName.CONTAINER, "containers")
 OF_SIDE = {SideName.VM: VMS, SideName.CONTAINER: CONTAINERS}
 VARIANTS = (*VMS.all, *CONTAINERS.all)
+CHANGES = [variant.key for own in OF_SIDE.values() for variant in (own.out, own.back)]
+SUMMARY = (
+    *(
+        SummaryCell(row=Row.SCALING, figure=figure.key)
+        for figure in (FIRST, LAST, GONE, SPARE_MEMORY, SPARE_CPU)
+    ),
+    SummaryCell(row=Row.SCALING, figure=FAILED.key, variants=CHANGES),
+    SummaryCell(row=Row.SCALING, figure=DURING[0].key),
+)
 
 
 def conclude(result: RunResult) -> list[Conclusion]:

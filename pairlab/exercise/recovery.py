@@ -38,6 +38,7 @@ class LabExercise:
     example: ClassVar[Mapping[str, Any]] = {"lab": "dev", "unit": "nginx.service", "name": "vm/0"}
     figures = plan.FIGURES
     variants = plan.VARIANTS
+    summary = plan.SUMMARY
 
     def __init__(self, lab: Lab, log: Log) -> None:
         self._lab = lab

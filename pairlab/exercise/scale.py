@@ -47,6 +47,7 @@ class LabExercise:
     }  # fmt: skip
     figures = plan.FIGURES
     variants = plan.VARIANTS
+    summary = plan.SUMMARY
 
     def __init__(self, lab: Lab, log: Log) -> None:
         self._lab = lab
