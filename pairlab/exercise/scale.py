@@ -117,7 +117,7 @@ class LabExercise:
         with log.doing(variant):
             with self._loaded(fleet) as client, log.step("shrink", **_words(fleet)) as changes:
                 start = now()
-                self._lab.declare(_declared(self._lab.declared, fleet.side, FEW))
+                self._lab.declare(_declared(self._lab.declared, fleet.side, FEW), commands=False)
                 gone_s = self._await_gone(fleet, known) - start
                 log.sample(plan.GONE, gone_s)
                 changes.append(f"nothing is left of the spares after {gone_s:.1f} s")
