@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from pairlab.errors import ExerciseError
-from pairlab.model import SideName, Workload
+from pairlab.model import Workload
 from pairlab.run import Runner
 
 APT_TIMEOUT_S = 300.0
@@ -185,12 +185,6 @@ def start_of_workload(runner: Runner, workload: Workload) -> str:
     Source: random(4), boot_id; proc_pid_stat(5), field 22.
     """
     return _started(runner, processes(runner, workload).main)
-
-
-def await_settled(side: SideName, admin: Runner) -> None:
-    """Wait until a VM has started all that it starts; a container starts nothing beside the workload."""
-    if side is SideName.VM:
-        admin.run(["systemctl", "start", "multi-user.target"], timeout_s=APT_TIMEOUT_S)
 
 
 def clock_ahead_s(runner: Runner) -> float:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 from pairlab.errors import ExerciseError, SideError
@@ -16,13 +15,13 @@ from pairlab.exercise import Declaration, Lab, Log
 from pairlab.exercise import _footprint_figures as plan
 from pairlab.exercise._fleet import Fleet
 from pairlab.exercise._line import line
+from pairlab.host.space import free_memory_bytes
 from pairlab.model import SideName
 from pairlab.results import Conclusion, Figure, RunResult
 from pairlab.side import Footprint
 
 SERVED = 100
 """Good answers before and while serving instances are looked at: five seconds at the client's rate."""
-MEMINFO = Path("/proc/meminfo")
 
 
 @dataclass(frozen=True)
@@ -176,7 +175,7 @@ class LabExercise:
     def _tell_room(self, side: SideName, memory: Mapping[int, int]) -> None:
         """How many more would fit, by what each further instance takes at rest."""
         slope = line(list(memory), list(memory.values())).slope
-        available = _available_bytes()
+        available = free_memory_bytes()
         with self._log.doing(plan.REST[side]):
             self._log.sample(plan.FURTHER, slope)
             self._log.sample(plan.AVAILABLE, available)
@@ -203,15 +202,6 @@ def _told(weighed: Weighed) -> list[str]:
 def _processes_inside(fleet: Fleet, index: int) -> int:
     """Processes that an instance sees in itself, but for those that look: a shell and its ssh session."""
     return int(fleet.usual(index).run(["sh", "-c", _COUNT]).stdout)
-
-
-def _available_bytes() -> int:
-    """Memory that this host could still give.
-
-    Source: proc_meminfo(5), MemAvailable, in KiB.
-    """
-    lines = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
-    return int(lines["MemAvailable"].split()[0]) * 1024
 
 
 # The shell lists names itself, so that no other process looks. What it descends from came with it, but for

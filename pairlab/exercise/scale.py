@@ -14,15 +14,17 @@ from statistics import quantiles
 from typing import Any, ClassVar
 
 from pairlab.errors import ExerciseError
-from pairlab.exercise import Declaration, Lab, Log, _inside
+from pairlab.exercise import Declaration, Lab, Log
 from pairlab.exercise import _scale_figures as plan
 from pairlab.exercise._client import Client
 from pairlab.exercise._fleet import POLL_S, Fleet
 from pairlab.exercise._log import now
 from pairlab.exercise._scale_figures import FEW, MANY
 from pairlab.exercise._spike import spike
+from pairlab.host.space import free_memory_bytes
 from pairlab.model import Instance, SideName
 from pairlab.results import Conclusion, Figure, RunResult, Variant
+from pairlab.side import Side
 
 STEADY = 20
 """Good answers before and after a change: a second of calm at the client's rate."""
@@ -77,7 +79,7 @@ class LabExercise:
     def _grow(self, fleet: Fleet, variant: Variant) -> None:
         log, side = self._log, self._lab.sides[fleet.side]
         new = [fleet.name(index) for index in range(FEW, MANY)]
-        free_bytes = side.host_memory_bytes()
+        free_bytes = _free_bytes(side)
         with log.doing(variant):
             with self._loaded(fleet) as client, log.step("grow", **_words(fleet)) as changes:
                 start = now()
@@ -92,13 +94,12 @@ class LabExercise:
                 changes += [f"{name} answers after {seconds:.1f} s" for seconds, name in took]
             with log.step("idle", **_words(fleet)) as changes:
                 changes += self._idle(fleet)
-                self._host_memory(plan.HOST_TAKEN, free_bytes, side.host_memory_bytes(), less=True)
+                self._host_memory(plan.HOST_TAKEN, free_bytes, _free_bytes(side), less=True)
 
     def _idle(self, fleet: Fleet) -> list[str]:
         """What the new instances cost while nobody asks."""
         log, side, told = self._log, self._lab.sides[fleet.side], list[str]()
-        for index in range(FEW, MANY):
-            _inside.await_settled(fleet.side, fleet.admin(index))
+        fleet.await_rest()
         before, start = _spares(side.instances()), now()
         time.sleep(IDLE_S)  # the time over which it is measured: nothing is awaited
         after, took_s = _spares(side.instances()), now() - start
@@ -113,7 +114,7 @@ class LabExercise:
 
     def _shrink(self, fleet: Fleet, variant: Variant, known: set[str]) -> None:
         log, side = self._log, self._lab.sides[fleet.side]
-        free_bytes = side.host_memory_bytes()
+        free_bytes = _free_bytes(side)
         with log.doing(variant):
             with self._loaded(fleet) as client, log.step("shrink", **_words(fleet)) as changes:
                 start = now()
@@ -129,7 +130,7 @@ class LabExercise:
                         f"{', '.join(sorted(late))} still answered when it was gone",
                         hint="they are still there: `invoke lab.status` shows them",
                     )
-            self._host_memory(plan.HOST_BACK, free_bytes, side.host_memory_bytes(), less=False)
+            self._host_memory(plan.HOST_BACK, free_bytes, _free_bytes(side), less=False)
 
     def _await_gone(self, fleet: Fleet, known: set[str]) -> float:
         """Wait until the lab has no more on the host than it had before it grew; returns when that was so."""
@@ -194,3 +195,8 @@ def _words(fleet: Fleet) -> dict[str, Any]:
 def _spares(instances: Sequence[Instance]) -> dict[str, Instance]:
     """Those of the front tier that were not there before."""
     return {each.name: each for each in instances if not each.tier and each.index >= FEW}
+
+
+def _free_bytes(side: Side) -> int | None:
+    """Memory that the instances' host could still give; None where that is not this one."""
+    return free_memory_bytes() if side.is_local else None

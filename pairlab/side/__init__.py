@@ -82,6 +82,10 @@ class Side(Protocol):
     kind: str
     supervisor: str
 
+    @property
+    def is_local(self) -> bool:
+        """Whether its instances run on this machine."""
+
     def instances(self) -> list[Instance]:
         """Every instance of every tier, ordered by tier and index."""
 
@@ -134,9 +138,6 @@ class Side(Protocol):
 
     def written_bytes(self, index: int, *, tier: str = "") -> int:
         """Bytes of disk that an instance has of its own, beside the image that it shares."""
-
-    def host_memory_bytes(self) -> int | None:
-        """Bytes that new programs could have where the instances run; None if that is another machine."""
 
     def logs(
         self,

@@ -81,15 +81,6 @@ def group_of(pid: int, controller: str, *, proc: Path = PROC, cgroups: Path = CG
     return None if group == top else group
 
 
-def available_bytes(*, proc: Path = PROC) -> int:
-    """Bytes that new programs could have without swapping.
-
-    Source: proc_meminfo(5), `MemAvailable`, in KiB.
-    """
-    lines = (proc / "meminfo").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
-
-
 def _paths(pid: int, proc: Path, cgroups: Path) -> dict[str, Path]:
     """Controller -> folder of a process's group; the unified hierarchy has an empty name."""
     unified = (cgroups / "cgroup.controllers").exists()

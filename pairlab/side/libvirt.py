@@ -41,6 +41,11 @@ class LabSide:
         self._objects = LibvirtObjects(context)
         self._watcher: ConsoleWatcher | None = None
 
+    @property
+    def is_local(self) -> bool:
+        """See `Side`."""
+        return self._objects.is_local
+
     def instances(self) -> list[Instance]:
         """See `Side.instances`; memory is the resident set of the domain's QEMU."""
         objects = self._objects
@@ -143,10 +148,6 @@ class LabSide:
     def written_bytes(self, index: int, *, tier: str = "") -> int:
         """See `Side.written_bytes`: what its overlay disk occupies."""
         return self._objects.overlay_bytes(pick(self.instances(), self.name, tier, index).handle)
-
-    def host_memory_bytes(self) -> int | None:
-        """See `Side.host_memory_bytes`."""
-        return _process.available_bytes() if self._objects.is_local else None
 
     def logs(
         self,

@@ -38,6 +38,11 @@ class LabSide:
         self._context = context
         self._objects = SwarmObjects(context)
 
+    @property
+    def is_local(self) -> bool:
+        """See `Side`."""
+        return self._objects.is_local
+
     def instances(self) -> list[Instance]:
         """See `Side.instances`; memory is that of the container's control group, without idle file cache."""
         with self._objects.mapped() as api:
@@ -146,10 +151,6 @@ class LabSide:
         with self._objects.mapped() as api:
             (found,) = api.containers(filters={"id": container}, size=True)
         return int(found.get("SizeRw", 0))
-
-    def host_memory_bytes(self) -> int | None:
-        """See `Side.host_memory_bytes`."""
-        return _process.available_bytes() if self._objects.is_local else None
 
     def logs(
         self,

@@ -73,6 +73,7 @@ class FakeSide:
     name: SideName = SideName.VM
     kind: str = "fake"
     supervisor: str = ""
+    is_local: bool = True
     there: list[Instance] = dataclasses.field(default_factory=list)
     objects: list[str] = dataclasses.field(default_factory=list)
     printed: dict[str, str] = dataclasses.field(default_factory=dict)

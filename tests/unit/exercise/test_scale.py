@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import pytest
 
@@ -11,7 +10,6 @@ from pairlab.exercise import _spike
 from pairlab.exercise._client import Client, Request
 from pairlab.exercise._scale_figures import VARIANTS
 from pairlab.exercise._spike import seconds_to_normal, spike
-from pairlab.side._process import available_bytes
 
 
 def steady(since: float, took_s: list[float], status: int = 200) -> list[Request]:
@@ -68,9 +66,3 @@ def test_a_spike_asks_faster_for_a_while_and_the_steady_client_goes_on(
 def test_each_variant_is_of_one_side() -> None:
     assert [variant.side for variant in VARIANTS].count("vm") == len(VARIANTS) / 2
     assert all(variant.key.startswith(f"{variant.side}-") for variant in VARIANTS)
-
-
-def test_available_memory_is_read_in_bytes(tmp_path: Path) -> None:
-    (tmp_path / "meminfo").write_text("MemTotal:  2000 kB\nMemFree:  1 kB\nMemAvailable:    1500 kB\n")
-    assert available_bytes(proc=tmp_path) == 1500 * 1024
-    assert available_bytes() > 2**20

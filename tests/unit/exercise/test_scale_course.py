@@ -10,7 +10,7 @@ import pytest
 from slow_server import Handler
 
 from pairlab.errors import ExerciseError
-from pairlab.exercise import Declaration, Log, _spike, scale
+from pairlab.exercise import Declaration, Log, _fleet, _spike, scale
 from pairlab.exercise import _scale_figures as plan
 from pairlab.exercise._guide import sections
 from pairlab.exercise.scale import LabExercise
@@ -27,6 +27,7 @@ class MemorySide:
 
     lab: MemoryLab
     cpu_s: float = 0.0
+    is_local: bool = True
     left: list[str] = field(default_factory=list)
 
     def instances(self) -> list[Instance]:
@@ -39,14 +40,8 @@ class MemorySide:
     def leftovers(self) -> list[str]:
         return [f"container {index}" for index in range(self.lab.declared.replicas)] + self.left
 
-    def host_memory_bytes(self) -> int:
-        return 10_000 - 500 * self.lab.declared.replicas
-
     def written_bytes(self, index: int) -> int:
         return 10 * index
-
-    def runner(self, index: int, *, admin: bool = False) -> None:
-        assert admin
 
 
 @dataclass
@@ -75,6 +70,8 @@ class MemoryLab:
 @pytest.fixture
 def exercise(port: int, monkeypatch: pytest.MonkeyPatch) -> tuple[LabExercise, Log, MemoryLab]:
     monkeypatch.setattr(scale, "IDLE_S", 0.5)
+    monkeypatch.setattr(_fleet, "REST_S", 0.1)
+    monkeypatch.setattr(_fleet, "REST_CPU", 1.5)
     monkeypatch.setattr(_spike, "SPIKE_S", 1.0)
     monkeypatch.setattr(_spike, "CALM_S", 1.0)
     monkeypatch.setattr(plan, "OF_SIDE", {CONTAINER: plan.CONTAINERS})
@@ -85,6 +82,7 @@ def exercise(port: int, monkeypatch: pytest.MonkeyPatch) -> tuple[LabExercise, L
         lambda: None,
     )
     lab = MemoryLab(port)
+    monkeypatch.setattr(scale, "free_memory_bytes", lambda: 10_000 - 500 * lab.declared.replicas)
     return LabExercise(lab, log), log, lab  # type: ignore[arg-type]
 
 
