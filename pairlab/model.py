@@ -567,11 +567,13 @@ class Outcome:
         engine_s: Seconds until a provider turned to the first resource: the engine's own start, with
             the CLI, the state, the program and the plugins.
         total_s: Seconds of the whole operation.
+        drifted: What a refresh found to differ from the state; `op` is what that means for the state.
     """
 
     changes: list[Change]
     engine_s: float
     total_s: float
+    drifted: list[Change] = field(default_factory=list[Change])
 
     @property
     def changed(self) -> list[Change]:

@@ -12,6 +12,7 @@ from pairlab.exercise._fleet import Fleet
 from pairlab.image.apt_source import AptSource
 from pairlab.model import (
     PACKAGES_URL,
+    Change,
     LabSpec,
     NoUpdate,
     Outcome,
@@ -81,7 +82,7 @@ class LiveLab:
         outcome = self._engine.refresh(
             self.name, lambda: self._stack.declare(spec), progress=self._bench.progress
         )
-        return [f"{change.type} {change.name}: {change.op}" for change in outcome.changed]
+        return [_drifted(change) for change in outcome.drifted]
 
     def update(self) -> Update:
         """See `Lab.update`."""
@@ -214,3 +215,9 @@ class LiveLab:
             )
             await_ready(self._bench, spec, tiers, vm_side)
         return outcome
+
+
+def _drifted(change: Change) -> str:
+    """What a refresh found of a resource, in words: `Domain vm-0: running differs`."""
+    found = "is gone" if change.op == "delete" else f"{', '.join(change.properties) or 'something'} differs"
+    return f"{change.type.rsplit(':', 1)[-1]} {change.name}: {found}"
