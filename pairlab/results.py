@@ -144,6 +144,13 @@ class Timeline(_Record):
         """Number of requests that did not get a 200."""
         return sum(status != 200 for status in self.status)
 
+    def held(self, limit_s: float) -> int:
+        """Number of requests that got a 200, and waited longer for it."""
+        return sum(
+            status == 200 and ms > 1000 * limit_s
+            for ms, status in zip(self.latency_ms, self.status, strict=True)
+        )
+
     def longest_gap_s(self) -> float:
         """Longest wait for a 200 of somebody who asked, and asked again until it worked.
 

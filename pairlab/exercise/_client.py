@@ -27,6 +27,8 @@ MOST_REQUESTS = 40_000
 """It ends by itself after half an hour."""
 SPARE_WORKERS = 28
 """Beyond those that can be waiting at once: the rate times the time-out."""
+MOST_WORKERS = 1000
+"""More would weigh on this host, and not on the front door."""
 GOOD = 200
 
 
@@ -201,7 +203,8 @@ def _ask_steadily(port: int, path: str, rate_hz: float, pipe: Connection) -> Non
             pipe.send(told)
 
     worst_gap_s, start, cpu = 0.0, time.monotonic(), time.process_time()
-    with ThreadPoolExecutor(ceil(rate_hz * REQUEST_TIMEOUT_S) + SPARE_WORKERS) as pool:
+    workers = min(ceil(rate_hz * REQUEST_TIMEOUT_S) + SPARE_WORKERS, MOST_WORKERS)
+    with ThreadPoolExecutor(workers) as pool:
         for number in range(MOST_REQUESTS):
             due = start + number / rate_hz
             if pipe.poll(max(0.0, due - time.monotonic())):

@@ -48,6 +48,24 @@ def claim_less(
     return Conclusion(text=claim, carried=False, basis=f"{basis}: {reason}", variants=variants)
 
 
+def order(
+    result: RunResult, figure: Figure, one: tuple[str, Variant], other: tuple[str, Variant], claim: str
+) -> Conclusion:
+    """The claim that a figure is less in one of two variants, whichever it is, if their samples carry that.
+
+    Args:
+        result: A complete run.
+        figure: Which figure.
+        one: What the claim calls a variant, and it; the lesser one where nothing was measured.
+        other: The same of another.
+        claim: With `{less}` and `{more}` in the places of what they are called.
+    """
+    first, second = (spread(result.values(figure.key, variant.key)) for _, variant in (one, other))
+    less, more = (other, one) if first and second and second.median < first.median else (one, other)
+    text = claim.format(less=less[0], more=more[0])
+    return compare(result, figure, less[1], more[1], text[:1].upper() + text[1:])
+
+
 def without_failures(result: RunResult, failed: Figure, variant: Variant, what: str) -> Conclusion:
     """The claim that no request failed in any repetition.
 

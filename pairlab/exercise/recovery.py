@@ -147,7 +147,7 @@ class LabExercise:
         bad = [request.sent for request in requests if _is_bad(request) and request.sent <= repaired]
         log.sample(plan.NOTICED, max([0.0, *(sent - silent for sent in bad)]))
         log.sample(plan.FAILED, timeline.failed())
-        log.sample(plan.HELD, sum(_is_bad(request) and request.status == GOOD for request in requests))
+        log.sample(plan.HELD, timeline.held(HELD_S))
         log.sample(plan.GAP, timeline.longest_gap_s())
 
 

@@ -23,11 +23,12 @@ from pairlab.exercise._scale_figures import FEW, MANY
 from pairlab.exercise._spike import spike
 from pairlab.host.space import free_memory_bytes
 from pairlab.model import Instance, SideName
-from pairlab.results import Conclusion, Figure, RunResult, Variant
+from pairlab.results import Conclusion, Figure, RunResult, Timeline, Variant
 from pairlab.side import Side
 
 STEADY = 20
 """Good answers before and after a change: a second of calm at the client's rate."""
+HELD_S = 1.0
 READY_TIMEOUT_S = 60.0
 GONE_TIMEOUT_S = 60.0
 IDLE_S = 10.0
@@ -156,10 +157,8 @@ class LabExercise:
             with self._loaded(fleet, sampled=False) as client, log.step("spike", **words) as changes:
                 found = spike(client)
                 changes.append(f"latencies are normal again {found.normal_s:.1f} s after the spike")
-            steady = log.timelines[-1]
             log.keep(found.client)
-            log.sample(plan.FAILED, steady.failed() + log.timelines[-1].failed())
-            log.sample(plan.GAP, steady.longest_gap_s())
+            self._losses(log.timelines[-2:])
             for figures, latencies in (
                 (plan.BEFORE, found.before),
                 (plan.DURING, found.during),
@@ -179,8 +178,14 @@ class LabExercise:
             yield client
             client.await_good(STEADY)
         if sampled:
-            log.sample(plan.FAILED, log.timelines[-1].failed())
-            log.sample(plan.GAP, log.timelines[-1].longest_gap_s())
+            self._losses(log.timelines[-1:])
+
+    def _losses(self, timelines: Sequence[Timeline]) -> None:
+        """What users of all these clients suffered, and the first one's longest wait."""
+        log = self._log
+        log.sample(plan.FAILED, sum(timeline.failed() for timeline in timelines))
+        log.sample(plan.HELD, sum(timeline.held(HELD_S) for timeline in timelines))
+        log.sample(plan.GAP, timelines[0].longest_gap_s())
 
 
 def _declared(declared: Declaration, side: SideName, count: int) -> Declaration:

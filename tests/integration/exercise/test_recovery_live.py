@@ -8,7 +8,7 @@ from lab_commands import Commands, left_of
 from pairlab.result_files import read_result
 from pairlab.results import RunResult
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.integration, pytest.mark.deep, pytest.mark.timeout(1200)]
 BY_ITSELF = {"vm-app-restart", "container-app", "container-hung", "container-killed"}
 BY_HAND = {"vm-app", "vm-hung", "vm-killed", "vm-frozen", "container-frozen", "container-alone"}
 

@@ -8,7 +8,7 @@ from lab_commands import Commands, left_of
 from pairlab.result_files import read_result
 from pairlab.results import RunResult
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.integration, pytest.mark.deep, pytest.mark.timeout(1200)]
 SIDES = ("vm", "container")
 
 
@@ -43,7 +43,7 @@ def test_new_instances_serve_and_growing_loses_no_request(result: RunResult) -> 
 
 
 def test_an_idle_container_costs_less_than_an_idle_vm(result: RunResult) -> None:
-    for figure in ("spare-memory", "spare-cpu", "spare-disk"):
+    for figure in ("spare-memory", "spare-disk"):
         spares = {side: result.values(figure, f"{side}-out") for side in SIDES}
         assert [len(values) for values in spares.values()] == [2, 2]
         assert max(spares["container"]) < min(spares["vm"])
@@ -60,8 +60,8 @@ def test_a_spike_is_over_after_a_while(result: RunResult) -> None:
             steady, spike = (
                 t for t in sorted(result.timelines, key=lambda t: t.rate_hz) if t.variant == variant
             )
-            assert (steady.rate_hz, spike.rate_hz) == (20, 200)
-            assert len(spike.at_s) >= 1000
+            assert (steady.rate_hz, spike.rate_hz) == (20, 600)
+            assert len(spike.at_s) >= 3000
             assert 0 <= only(result, "back-to-normal", variant) < 60
             assert 0 < only(result, "p50-before", variant) <= only(result, "p99-before", variant)
 

@@ -6,10 +6,13 @@ import time
 
 import pytest
 
+from pairlab.exercise import _scale_figures as plan
 from pairlab.exercise import _spike
 from pairlab.exercise._client import Client, Request
-from pairlab.exercise._scale_figures import VARIANTS
 from pairlab.exercise._spike import seconds_to_normal, spike
+from pairlab.model import SideName
+from pairlab.results import Sample
+from tests.report_worlds import patch_result
 
 
 def steady(since: float, took_s: list[float], status: int = 200) -> list[Request]:
@@ -48,6 +51,7 @@ def test_a_failed_request_is_not_a_quick_one() -> None:
 def test_a_spike_asks_faster_for_a_while_and_the_steady_client_goes_on(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(_spike, "SPIKE_HZ", 200)
     monkeypatch.setattr(_spike, "SPIKE_S", 1.0)
     monkeypatch.setattr(_spike, "CALM_S", 1.0)
     with Client(port, "/") as client:
@@ -64,5 +68,35 @@ def test_a_spike_asks_faster_for_a_while_and_the_steady_client_goes_on(
 
 
 def test_each_variant_is_of_one_side() -> None:
-    assert [variant.side for variant in VARIANTS].count("vm") == len(VARIANTS) / 2
-    assert all(variant.key.startswith(f"{variant.side}-") for variant in VARIANTS)
+    assert [variant.side for variant in plan.VARIANTS].count(SideName.VM) == len(plan.VARIANTS) / 2
+    assert all(variant.key.startswith(f"{variant.side}-") for variant in plan.VARIANTS)
+
+
+@pytest.mark.parametrize(
+    ("containers", "vms", "text", "carried"),
+    [
+        ([1, 2, 3], [4, 5, 6], "Containers that are dismissed give everything back sooner than VMs.", True),
+        ([4, 5, 6], [1, 2, 3], "VMs that are dismissed give everything back sooner than containers.", True),
+        ([1, 2, 3], [3, 5, 6], "Containers that are dismissed give everything back sooner than VMs.", False),
+        ([], [], "Containers that are dismissed give everything back sooner than VMs.", False),
+    ],
+)
+def test_whoever_gives_back_sooner_is_named(
+    containers: list[float], vms: list[float], text: str, carried: bool
+) -> None:
+    both = ((plan.CONTAINERS.back, containers), (plan.VMS.back, vms))
+    samples = [
+        Sample(figure=plan.GONE.key, variant=variant.key, repetition=number, value=value)
+        for variant, values in both
+        for number, value in enumerate(values)
+    ]
+    made = {
+        "figures": list(plan.FIGURES),
+        "variants": list(plan.VARIANTS),
+        "samples": samples,
+        "findings": [],
+    }
+    found = plan.conclude(patch_result().model_copy(update=made))
+    (told,) = [conclusion for conclusion in found if "dismissed" in conclusion.text]
+    assert told.text == text
+    assert told.carried is carried

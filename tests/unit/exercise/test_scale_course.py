@@ -72,6 +72,7 @@ def exercise(port: int, monkeypatch: pytest.MonkeyPatch) -> tuple[LabExercise, L
     monkeypatch.setattr(scale, "IDLE_S", 0.5)
     monkeypatch.setattr(_fleet, "REST_S", 0.1)
     monkeypatch.setattr(_fleet, "REST_CPU", 1.5)
+    monkeypatch.setattr(_spike, "SPIKE_HZ", 200)
     monkeypatch.setattr(_spike, "SPIKE_S", 1.0)
     monkeypatch.setattr(_spike, "CALM_S", 1.0)
     monkeypatch.setattr(plan, "OF_SIDE", {CONTAINER: plan.CONTAINERS})
@@ -110,7 +111,15 @@ def test_a_repetition_grows_weighs_spares_sends_spikes_and_shrinks(
     for variant in (few, many):
         assert {figure for figure, of in values if of == variant} == {
             figure.key
-            for figure in (plan.FAILED, plan.GAP, *plan.BEFORE, *plan.DURING, *plan.AFTER, plan.NORMAL)
+            for figure in (
+                plan.FAILED,
+                plan.HELD,
+                plan.GAP,
+                *plan.BEFORE,
+                *plan.DURING,
+                *plan.AFTER,
+                plan.NORMAL,
+            )
         }
 
 
