@@ -75,7 +75,7 @@ class LabExercise:
 
     def _try(self, fault: Fault) -> None:
         lab, log, name = self._lab, self._log, fault.fleet.name(INDEX)
-        before, side = fault.start(), fault.fleet.side
+        before, side, seen = fault.start(), fault.fleet.side, False
         with log.client(side, lab.port(side), lab.workload.health_path) as client:
             client.await_good(STEADY)
             began = now()
@@ -86,9 +86,11 @@ class LabExercise:
                 repaired = now()
                 changes.append(self._tell_who(fault, alone))
             if not alone:
-                self._look(fault)
+                seen = self._look(fault)
                 repaired = self._repair(fault, client)
             client.await_good(STEADY)
+        if seen:
+            lab.drift()  # what Pulumi took note of is repaired: otherwise the next look would see that
         self._check(fault, before, alone)
         self._measure(client.requests, name, began, repaired, alone)
 
@@ -102,14 +104,15 @@ class LabExercise:
         self._log.finding(plan.WHO, answer, "yes" if alone else "no")
         return f"{fault.fleet.name(INDEX)} is brought back by {answer}"
 
-    def _look(self, fault: Fault) -> None:
-        """Who knows of an instance that nobody brings back?"""
+    def _look(self, fault: Fault) -> bool:
+        """Who knows of an instance that nobody brings back? Returns whether Pulumi does."""
         with self._log.step("look", name=fault.fleet.name(INDEX)) as changes:
             said = fault.stack_says()
             self._log.finding(plan.KNOWS, said, "yes" if fault.stack_knows(said) else "no")
             seen = "; ".join(self._lab.drift())
             self._log.finding(plan.SEES, seen or "all is as it is declared", "yes" if seen else "no")
             changes += [said, f"Pulumi's refresh: {seen or 'all is as it is declared'}"]
+        return bool(seen)
 
     def _repair(self, fault: Fault, client: Client) -> float:
         """Do what a person would; returns when that began."""

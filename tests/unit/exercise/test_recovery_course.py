@@ -38,8 +38,11 @@ class FakeLab:
     def port(self, side: SideName) -> int:
         return self.front_door
 
+    looked: int = 0
+
     def drift(self) -> list[str]:
-        return ["Domain vm-0: update"]
+        self.looked += 1
+        return ["Domain vm-0: running differs"]
 
 
 def alone() -> Iterator[str]:
@@ -95,9 +98,8 @@ def log() -> Log:
     )
 
 
-def attempt(kind: type[Fault], port: int, log: Log) -> dict[str, float]:
+def attempt(kind: type[Fault], lab: Any, log: Log) -> dict[str, float]:
     """Try one fault; returns figure -> sample."""
-    lab: Any = FakeLab(port)
     fault, exercise = kind(lab), LabExercise(lab, log)
     with log.doing(fault.variant):
         exercise._try(fault)
@@ -105,7 +107,8 @@ def attempt(kind: type[Fault], port: int, log: Log) -> dict[str, float]:
 
 
 def test_what_nobody_brings_back_is_repaired_by_hand_and_timed_apart(port: int, log: Log) -> None:
-    measured = attempt(Lost, port, log)
+    lab = FakeLab(port)
+    measured = attempt(Lost, lab, log)
     assert 0 < measured["by-hand"] < 0.5
     assert "out" not in measured
     assert measured["failed"] == 0
@@ -113,12 +116,13 @@ def test_what_nobody_brings_back_is_repaired_by_hand_and_timed_apart(port: int, 
     told = {finding.question: (finding.verdict, finding.answer) for finding in log.findings}
     assert told[plan.WHO] == ("no", "nobody within 0.5 s")
     assert told[plan.KNOWS] == ("yes", "fake says 'off'")
-    assert told[plan.SEES] == ("yes", "Domain vm-0: update")
+    assert told[plan.SEES] == ("yes", "Domain vm-0: running differs")
+    assert lab.looked == 2  # and once more when it was repaired, so that the next look does not see that
     assert [mark.text for mark in log.timelines[0].marks][-2:] == ["Who knows of it?", "Repair it by hand"]
 
 
 def test_what_comes_back_by_itself_is_timed_by_its_silence(port: int, log: Log) -> None:
-    measured = attempt(Supervised, port, log)
+    measured = attempt(Supervised, FakeLab(port), log)
     assert 0.4 < measured["out"] < 2
     assert "by-hand" not in measured
     assert [(finding.question, finding.verdict) for finding in log.findings] == [(plan.WHO, "yes")]
@@ -134,7 +138,7 @@ def test_failures_while_it_is_away_are_counted_and_end_when_the_front_door_avoid
             self.noticed = threading.Timer(0.3, lambda: setattr(Handler, "status", 200))
             self.noticed.start()
 
-    measured = attempt(Failing, port, log)
+    measured = attempt(Failing, FakeLab(port), log)
     assert 3 <= measured["failed"] <= 12
     assert 0.2 < measured["noticed"] < 1
     assert 0.2 < measured["longest-gap"] < 1
@@ -142,5 +146,5 @@ def test_failures_while_it_is_away_are_counted_and_end_when_the_front_door_avoid
 
 def test_a_fault_that_did_not_happen_is_an_error(port: int, log: Log) -> None:
     with pytest.raises(ExerciseError, match="vm/0 still runs what ran before"):
-        attempt(Imagined, port, log)
+        attempt(Imagined, FakeLab(port), log)
     assert log.samples == []
