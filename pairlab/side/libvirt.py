@@ -14,11 +14,13 @@ from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 from pairlab.errors import HostError, SideError
-from pairlab.model import Instance, SideName
+from pairlab.model import Instance, Layer, SideName
 from pairlab.run import Runner, SshRunner
 from pairlab.side import Footprint, SideContext, Started, _process, pick
 from pairlab.side._console import ConsoleWatcher
 from pairlab.side._footprint import Processes, elsewhere, ended, living
+from pairlab.side._layers import here
+from pairlab.side._libvirt_layers import read_layers
 from pairlab.side._libvirt_objects import LibvirtObjects
 
 GUEST_USER = "lab"
@@ -135,6 +137,18 @@ class LabSide:
     def written_bytes(self, index: int, *, tier: str = "") -> int:
         """See `Side.written_bytes`: what its overlay disk occupies."""
         return self._objects.overlay_bytes(pick(self.instances(), self.name, tier, index).handle)
+
+    def host(self) -> Runner:
+        """See `Side.host`."""
+        return here(self._objects.is_local, self._context.local)
+
+    def layers(self, index: int, *, tier: str = "") -> list[Layer]:
+        """See `Side.layers`."""
+        host, domain = self.host(), self._running(index, tier).handle
+        pid = self._pid(domain)
+        if pid is None:
+            raise ended(Instance(self.name, index, "", tier=tier).name)
+        return read_layers(self._objects, domain, pid, host)
 
     def logs(
         self,
