@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pairlab.results import Conclusion, Figure, RunResult, Variant, is_less, spread
+from pairlab.results import (
+    CLAIM_SAMPLES,
+    Conclusion,
+    Figure,
+    Finding,
+    RunResult,
+    Variant,
+    Verdict,
+    is_less,
+    spread,
+)
 
 
 def compare(result: RunResult, figure: Figure, less: Variant, more: Variant, claim: str) -> Conclusion:
@@ -36,6 +46,49 @@ def claim_less(
         return Conclusion(text=claim, carried=True, basis=basis, variants=variants)
     reason = "the ranges overlap, or there are too few samples"
     return Conclusion(text=claim, carried=False, basis=f"{basis}: {reason}", variants=variants)
+
+
+def order(
+    result: RunResult, figure: Figure, one: tuple[str, Variant], other: tuple[str, Variant], claim: str
+) -> Conclusion:
+    """The claim that a figure is less in one of two variants, whichever it is, if their samples carry that.
+
+    Args:
+        result: A complete run.
+        figure: Which figure.
+        one: What the claim calls a variant, and it; the lesser one where nothing was measured.
+        other: The same of another.
+        claim: With `{less}` and `{more}` in the places of what they are called.
+    """
+    first, second = (spread(result.values(figure.key, variant.key)) for _, variant in (one, other))
+    less, more = (other, one) if first and second and second.median < first.median else (one, other)
+    text = claim.format(less=less[0], more=more[0])
+    return compare(result, figure, less[1], more[1], text[:1].upper() + text[1:])
+
+
+def without_failures(result: RunResult, failed: Figure, variant: Variant, what: str) -> Conclusion:
+    """The claim that no request failed in any repetition.
+
+    Args:
+        result: A complete run.
+        failed: Counts failed requests.
+        variant: Whose.
+        what: What was done meanwhile, such as `one after the other`.
+    """
+    counted = result.values(failed.key, variant.key)
+    counts = ", ".join(f"{value:g}" for value in counted) or "none measured"
+    return Conclusion(
+        text=f"{sentence(variant)}, {what}: no request failed.",
+        carried=len(counted) >= CLAIM_SAMPLES and not any(counted),
+        basis=f"failed requests in each repetition: {counts}",
+        variants=[variant.key],
+    )
+
+
+def agreed(found: Sequence[Finding]) -> Verdict | None:
+    """The verdict of findings on one question, if there are enough for a claim and all agree."""
+    enough = len(found) >= CLAIM_SAMPLES and len({finding.verdict for finding in found}) == 1
+    return found[0].verdict if enough else None
 
 
 def sentence(variant: Variant) -> str:
