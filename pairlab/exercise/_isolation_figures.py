@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pairlab.differences import Row, SummaryCell
 from pairlab.exercise._conclude import compare, sentence
 from pairlab.model import SideName
 from pairlab.results import CLAIM_SAMPLES, Conclusion, Figure, RunResult, Variant
@@ -33,6 +34,16 @@ CAPABILITIES = Figure(
     method="Bits of CapEff in /proc/self/status of a process of the account, over whichever kernel it has.",
 )  # fmt: skip
 FIGURES = (HELD, CROSSED, BY_HOST_KERNEL, CAPABILITIES)
+THE_KERNEL = "the kernel: is it another one than this host's?"
+MODULES = "loading a kernel module: is this host's kernel safe?"
+ADMINS = [VM_ADMIN.key, CONTAINER_ADMIN.key]
+SUMMARY = (
+    SummaryCell(row=Row.ISOLATION, figure=CROSSED.key),
+    SummaryCell(row=Row.ISOLATION, figure=BY_HOST_KERNEL.key),
+    SummaryCell(row=Row.ISOLATION, figure=CAPABILITIES.key, variants=ADMINS),
+    SummaryCell(row=Row.ISOLATION, question=THE_KERNEL, variants=ADMINS, need="tenants"),
+    SummaryCell(row=Row.KERNEL, question=MODULES, variants=ADMINS, need="modules"),
+)
 HOST_KERNEL = "this host's kernel"
 """Begins the name of the enforcer in a probe's answer."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pairlab.exercise._isolation_figures import MODULES, THE_KERNEL
 from pairlab.exercise._isolation_place import (
     CAPABILITIES,
     SYSCALLS,
@@ -25,7 +26,7 @@ READ_ALL, LOG_BYTES = 3, 64
 NEXT_PROGRAM = 11
 """BPF_PROG_GET_NEXT_ID: lists, and changes nothing."""
 SWAPPINESS = "/proc/sys/vm/swappiness"
-MODULES = ("nls_ascii", "nls_utf8", "crc_itu_t")
+HARMLESS = ("nls_ascii", "nls_utf8", "crc_itu_t")
 """They do nothing until something asks for them."""
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 """The limit of an instance's memory, in either version of control groups."""
@@ -94,7 +95,7 @@ def _load_and_unload(place: Place) -> str:
         return f"\n{name} " in "\n" + place.runner.run(["cat", "/proc/modules"]).stdout
 
     before = place.host.run(["cat", "/proc/modules"], check=False).stdout
-    for name in MODULES:
+    for name in HARMLESS:
         known = place.runner.run(["modprobe", "--dry-run", name], check=False).returncode == 0
         if known and not loaded(name) and f"\n{name} " not in f"\n{before}":
             place.runner.run(["modprobe", name])
@@ -263,13 +264,13 @@ def _numbers(*names: str) -> list[int]:
 
 
 IDENTITY = (
-    Probe("the kernel: is it another one than this host's?", identity),
+    Probe(THE_KERNEL, identity),
     Probe("user numbers: are they other ones than this host's?", user_ids),
     Probe("which parts of an administrator's power has it?", capabilities),
     Probe("which system calls reach a kernel?", system_calls),
 )
 POWER = (
-    Probe("loading a kernel module: is this host's kernel safe?", module),
+    Probe(MODULES, module),
     Probe("mounting: is this host's kernel safe?", mount),
     Probe("kernel settings: are this host's safe?", sysctl),
     Probe("the clock: is this host's safe?", clock),

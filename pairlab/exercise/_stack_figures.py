@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pairlab.differences import Row, SummaryCell
 from pairlab.exercise._conclude import agreed, compare, sentence
 from pairlab.model import SideName
 from pairlab.results import CLAIM_SAMPLES, Conclusion, Figure, RunResult, Variant
@@ -113,6 +114,28 @@ TOTALS = (INSTANCE_MEMORY, INSTANCE_PROCESSES, INSTANCE_DISK)
 FIGURES = (*TOTALS, *(figure for figures in LAYER_FIGURES.values() for figure in figures), CACHE, PACKAGES)
 
 OWN_KERNEL = "is its kernel another one than this host's?"
+ROOT = "what is its root file system?"
+NAMESPACES = "which namespaces of the host's kernel are its own?"
+
+
+def whose(part: str) -> str:
+    """The question who shares a layer."""
+    return f"{PARTS[part]}: one for all, or one for each?"
+
+
+SUMMARY = (
+    *(
+        SummaryCell(row=Row.ABSTRACTION, question=whose(part))
+        for part in ("runner", "boundary", "kernel", "init")
+    ),
+    SummaryCell(row=Row.ABSTRACTION, figure=INSTANCE_PROCESSES.key),
+    SummaryCell(row=Row.ABSTRACTION, figure=PACKAGES.key),
+    SummaryCell(row=Row.KERNEL, question=OWN_KERNEL, need="kernel"),
+    SummaryCell(row=Row.MEMORY, figure=INSTANCE_MEMORY.key),
+    SummaryCell(row=Row.DISK, figure="disk-image"),
+    SummaryCell(row=Row.DISK, figure=INSTANCE_DISK.key),
+    SummaryCell(row=Row.TOOLS, question=whose("orchestrator")),
+)
 
 
 def conclude(result: RunResult) -> list[Conclusion]:

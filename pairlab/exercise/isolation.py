@@ -44,6 +44,7 @@ class LabExercise:
     example: ClassVar[Mapping[str, Any]] = {"lab": "dev"}
     figures = plan.FIGURES
     variants = plan.VARIANTS
+    summary = plan.SUMMARY
 
     def __init__(self, lab: Lab, log: Log) -> None:
         self._lab = lab

@@ -31,6 +31,7 @@ class LabExercise:
     example: ClassVar[Mapping[str, Any]] = {"lab": "dev"}
     figures = plan.FIGURES
     variants = plan.VARIANTS
+    summary = plan.SUMMARY
 
     def __init__(self, lab: Lab, log: Log) -> None:
         self._lab = lab
@@ -85,8 +86,7 @@ class LabExercise:
         first = {layer.part: layer for layer in (*outside[0], *inside[0])}
         stack = [first[part] for part in plan.PARTS]
         for layer in stack:
-            question = f"{plan.PARTS[layer.part]}: one for all, or one for each?"
-            log.finding(question, _scoped(layer), "fact")
+            log.finding(plan.whose(layer.part), _scoped(layer), "fact")
         log.stack(_record(layer, variant) for layer in stack)
 
     def _compare_kernels(self, fleet: Fleet) -> bool:
@@ -126,7 +126,7 @@ class LabExercise:
     def _look_at_first(self, fleet: Fleet, shared: bool) -> None:
         """What is no number, and the same in all instances."""
         usual = fleet.usual(0)
-        self._log.finding("what is its root file system?", _stack_inside.root_file_system(usual), "fact")
+        self._log.finding(plan.ROOT, _stack_inside.root_file_system(usual), "fact")
         if not shared:
             return
         own = _stack_inside.namespaces(usual)
@@ -138,7 +138,7 @@ class LabExercise:
                 hint="what was looked into is not an instance; `invoke lab.status` shows what there is",
             )
         answer = f"{', '.join(kinds[0])}; it shares with the host: {', '.join(kinds[1]) or 'none'}"
-        self._log.finding("which namespaces of the host's kernel are its own?", answer, "fact")
+        self._log.finding(plan.NAMESPACES, answer, "fact")
 
     def _check(self, found: Mapping[str, Layer], name: str) -> None:
         """The sanity check, apart from the figures: the layers are all there, and fit into each other."""

@@ -347,6 +347,7 @@ def result_of(crossed: Sequence[Sequence[str]]) -> RunResult:
         "samples": [sample.model_dump() for sample in samples],
         "findings": [finding.model_dump() for finding in findings],
         "timelines": [],
+        "summary": [],
         "conclusions": [],
     }
     return RunResult.model_validate(document)

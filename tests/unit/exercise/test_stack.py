@@ -36,6 +36,7 @@ def run(lab: FakeLab, repetitions: int = 1) -> tuple[RunResult, Reader]:
             "findings": [finding.model_dump() for finding in log.findings],
             "layers": [layer.model_dump() for layer in log.layers],
             "timelines": [],
+            "summary": [],
             "conclusions": [],
         }
     )
