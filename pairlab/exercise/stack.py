@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from pairlab.errors import ExerciseError
 from pairlab.exercise import Lab, Log, _inside, _stack_inside
 from pairlab.exercise import _stack_figures as plan
+from pairlab.exercise._conclude import scale
 from pairlab.exercise._fleet import Fleet
 from pairlab.exercise._stack_drawing import Drawn, draw
 from pairlab.exercise._stack_inside import Crew, Process
@@ -230,4 +231,5 @@ def _told(layer: Layer) -> str:
 
 
 def _amount(figure: Figure, value: float) -> str:
-    return f"{value / 1024**2:.1f} MiB" if figure.unit == "B" else f"{value:g}"
+    divisor, unit = scale(figure, value)
+    return f"{value / divisor:.4g}" + ("" if unit == "1" else f" {unit}")

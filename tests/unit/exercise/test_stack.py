@@ -92,7 +92,7 @@ def test_the_layers_are_drawn_with_what_is_there_for_each_instance() -> None:
     assert picture.count("engine") == 2
     assert picture.count("init ×2") == 1
     assert "orchestrator" not in picture
-    assert "memory 100.0 MiB" in picture
+    assert "memory 100 MiB" in picture
     assert "31.2 MiB" not in picture
     by_variant = {
         key: [layer for layer in result.layers if layer.variant == key] for key in ("vm", "container")
@@ -108,6 +108,12 @@ def test_claims_need_three_repetitions() -> None:
     thrice, _ = run(FakeLab(), repetitions=3)
     carried = {conclusion.text for conclusion in thrice.conclusions if conclusion.carried}
     assert "One more container costs less memory than one more VM." in carried
+    basis = {conclusion.text: conclusion.basis for conclusion in thrice.conclusions}
+    assert (
+        "containers 63 MiB (63 to 63, n = 6)"
+        in basis["One more container costs less memory than one more VM."]
+    )
+    assert "VMs 6 (6 to 6, n = 6)" in basis["One more container is fewer processes than one more VM."]
     assert "VMs: each runs a kernel of its own." in carried
     assert "Containers: each runs on this host's kernel, as all containers on it do." in carried
     # Equal on both sides here: no claim.
