@@ -471,6 +471,25 @@ class Layer:
     objects: int | None = None
 
 
+@dataclass(frozen=True)
+class Operation:
+    """One everyday operation on an instance, by the stack's own tool.
+
+    Attributes:
+        argv: The command, run on the host; empty where the stack has no way to do it.
+        undo: Commands that take back what it did, in their order; none where there is nothing to take back.
+        shown: The command as a person types it, where that is shorter.
+        declared: What in a lab's declaration says the same; empty where nothing does.
+        cannot: Why the stack has no way; empty where it has one.
+    """
+
+    argv: tuple[str, ...] = ()
+    undo: tuple[tuple[str, ...], ...] = ()
+    shown: str = ""
+    declared: str = ""
+    cannot: str = ""
+
+
 def parse_instance_name(text: str) -> tuple[SideName, str, int]:
     """`vm/0` -> (SideName.VM, "", 0); `vm/redis/0` -> (SideName.VM, "redis", 0).
 

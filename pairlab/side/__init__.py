@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
 
 from pairlab.errors import SideError, UsageError
-from pairlab.model import Instance, Layer, Settings, SideName
+from pairlab.model import Instance, Layer, Operation, Settings, SideName
 from pairlab.run import LocalRunner, Runner
 from pairlab.side._footprint import Footprint
 from pairlab.side._front_door import Answer, await_all, probe
@@ -144,6 +144,22 @@ class Side(Protocol):
 
         Raises:
             SideError: The instance does not run, or on another machine, whose processes cannot be seen.
+        """
+
+    def operations(self, index: int, folder: Path, *, tier: str = "") -> Mapping[str, Operation]:
+        """Everyday operations on a running instance by the stack's own tools, each of which can be undone.
+
+        Args:
+            index: Number of the instance.
+            folder: With a file `note` that is copied in; what is taken out is laid there.
+            tier: Its tier.
+
+        Returns:
+            `list`, `log`, `shell`, `copy`, `limit`, `pause`, `inspect`, `metrics`, `snapshot`, `export`,
+            `events` and `update` -> how.
+
+        Raises:
+            SideError: The instance does not run, or on another machine, where those tools are not at hand.
         """
 
     def logs(

@@ -17,11 +17,15 @@ import docker.types
 import libvirt
 
 from pairlab.errors import SideError
-from pairlab.model import Instance, Layer, Settings, SideName
+from pairlab.model import Instance, Layer, Operation, Settings, SideName
 from pairlab.run import Completed, LocalRunner, Runner
 from pairlab.side import Footprint, Side, SideContext, Started, load, pick
 from pairlab.side._footprint import Charge
 
+OPERATIONS = (
+    "list", "log", "shell", "copy", "limit", "pause",
+    "inspect", "metrics", "snapshot", "export", "events", "update",
+)  # fmt: skip
 LAB, FOREIGN = "plside", "plside-vm"
 VERSION = "0123456789ab"
 BANNER = "No bootable device"
@@ -124,6 +128,11 @@ class FakeSide:
 
     def host(self) -> Runner:
         return LocalRunner()
+
+    def operations(self, index: int, folder: Path, *, tier: str = "") -> dict[str, Operation]:
+        pick(self.there, self.name, tier, index)
+        known = {name: Operation(("true",)) for name in OPERATIONS}
+        return known | {"pause": Operation(("true",), undo=(("true",),)), "log": Operation(cannot="a fake")}
 
     def layers(self, index: int, *, tier: str = "") -> list[Layer]:
         pick(self.there, self.name, tier, index)

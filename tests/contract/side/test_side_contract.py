@@ -1,9 +1,10 @@
 """What every kind of side does, on a fake and on the real daemons."""
 
 import time
+from pathlib import Path
 
 import pytest
-from side_worlds import BANNER, VERSION, World, until
+from side_worlds import BANNER, OPERATIONS, VERSION, World, until
 
 from pairlab.errors import SideError
 
@@ -73,6 +74,26 @@ def test_layers_are_told_from_this_hosts_kernel_upwards(world: World) -> None:
     assert [layer.found for layer in both[1].values()][:2] == [layer.found for layer in first.values()][:2]
     with pytest.raises(SideError, match=f"no instance {world.side.name}/7"):
         world.side.layers(7)
+
+
+def test_everyday_operations_are_commands_that_can_be_taken_back(world: World, tmp_path: Path) -> None:
+    world.fill()
+    known = world.side.operations(0, tmp_path)
+    assert sorted(known) == sorted(OPERATIONS)
+    for operation in known.values():
+        assert bool(operation.argv) != bool(operation.cannot)
+        assert operation.argv or not operation.undo
+    host = world.side.host()
+    for name in ("list", "inspect", "metrics", "limit", "pause", "update", "events"):
+        try:
+            host.run(known[name].argv)
+        finally:
+            for argv in known[name].undo:
+                host.run(argv)
+    assert known["pause"].undo
+    assert [each.state for each in world.side.instances()] == ["running"] * 3
+    with pytest.raises(SideError, match=f"no instance {world.side.name}/7"):
+        world.side.operations(7, tmp_path)
 
 
 def test_what_an_instance_printed_is_kept(world: World) -> None:

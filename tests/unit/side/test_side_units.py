@@ -98,7 +98,7 @@ def test_a_daemon_that_is_away_is_told_with_its_remedy(
 )
 def test_nobody_looks_into_another_machines_kernel(kind: str, settings: dict[str, str]) -> None:
     side = load(kind)(context(**settings))
-    for call in (side.host, lambda: side.layers(0)):
+    for call in (side.host, lambda: side.layers(0), lambda: side.operations(0, Path("/nowhere"))):
         with pytest.raises(SideError, match="another machine") as refused:
             call()
         assert "on the machine of the daemon" in refused.value.hint
