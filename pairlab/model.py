@@ -63,6 +63,10 @@ class SideName(StrEnum):
     CONTAINER = "container"
 
 
+Scope = Literal["host", "side", "instance", "none"]
+"""How many there are of something: one for the host, for a side, for each instance; none."""
+
+
 class Settings(BaseModel):
     """A lab's settings, as `Pulumi.<lab>.yaml` holds them under the project's namespace.
 
@@ -441,6 +445,49 @@ class Instance:
     def name(self) -> str:
         """The name used on every command line: `vm/0`, or `vm/redis/0` in a back-end tier."""
         return "/".join(part for part in (self.side, self.tier, str(self.index)) if part)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a stack, as it was found under one instance; None is a cost that was not measured.
+
+    Attributes:
+        part: What part it plays, in the same word on both sides, such as `engine`.
+        found: What plays it here, in words; where nothing does, why.
+        scope: There is one for all that runs on the `host`, for all instances of a `side`, or for each
+            `instance`; `none` where this stack has no such layer.
+        disk_bytes: Its files on the host's disk.
+        memory_bytes: Memory of the host that it alone holds.
+        processes: Processes of the host.
+        objects: Things that it keeps account of.
+    """
+
+    part: str
+    found: str
+    scope: Scope
+    disk_bytes: int | None = None
+    memory_bytes: int | None = None
+    processes: int | None = None
+    objects: int | None = None
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One everyday operation on an instance, by the stack's own tool.
+
+    Attributes:
+        argv: The command, run on the host; empty where the stack has no way to do it.
+        undo: Commands that take back what it did, in their order; none where there is nothing to take back.
+        shown: The command as a person types it, where that is shorter.
+        declared: What in a lab's declaration says the same; empty where nothing does.
+        cannot: Why the stack has no way; empty where it has one.
+    """
+
+    argv: tuple[str, ...] = ()
+    undo: tuple[tuple[str, ...], ...] = ()
+    shown: str = ""
+    declared: str = ""
+    cannot: str = ""
 
 
 def parse_instance_name(text: str) -> tuple[SideName, str, int]:

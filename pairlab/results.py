@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
 
 from pairlab.differences import SummaryCell
-from pairlab.model import SideName
+from pairlab.model import Scope, SideName
 
 FORMAT = 1
 """Raised when a reader of an older version would misread the document."""
@@ -171,6 +171,24 @@ class Timeline(_Record):
         return longest
 
 
+class StackLayer(_Record):
+    """One layer of a variant's stack, as it is drawn; a stack's layers stand from the bottom up.
+
+    Attributes:
+        variant: Key of the variant whose stack it is part of.
+        name: What it is, in a few words.
+        found: What was found there, in words.
+        scope: How many there are of it; `none` where this stack has no such layer.
+        costs: Keys of the figures of what it costs; their samples hold how much.
+    """
+
+    variant: str
+    name: str
+    found: str
+    scope: Scope
+    costs: list[str]
+
+
 class Conclusion(_Record):
     """A sentence that the samples carry, or do not.
 
@@ -245,6 +263,7 @@ class RunResult(_Record):
         timelines: Requests at the front doors.
         conclusions: What can be said.
         summary: What of it stands in the table of key differences.
+        layers: What the stacks stand on, variant by variant.
     """
 
     format: int = FORMAT
@@ -269,6 +288,7 @@ class RunResult(_Record):
     timelines: list[Timeline]
     conclusions: list[Conclusion]
     summary: list[SummaryCell] = []
+    layers: list[StackLayer] = []
 
     @model_validator(mode="after")
     def _names_only_what_it_declares(self) -> RunResult:
@@ -279,7 +299,9 @@ class RunResult(_Record):
         named += [e.variant for e in self.timelines]
         named += [key for e in self.conclusions for key in e.variants]
         named += [key for e in self.summary for key in e.variants]
+        named += [e.variant for e in self.layers]
         shown = {s.figure for s in self.samples} | {c.figure for c in self.summary if c.figure}
+        shown |= {key for e in self.layers for key in e.costs}
         if unknown := {*named} - variants | shown - figures:
             raise ValueError(f"{min(unknown)!r} is no figure or variant that it declares")
         return self

@@ -196,6 +196,16 @@ class SshRunner:
 
     def argv(self, argv: Sequence[str], *, tty: bool = False) -> list[str]:
         """The ssh command line that runs `argv` there; no `argv` means a login shell."""
+        command = ["ssh", *self._flags("-p", tty=tty), *(["-t"] if tty else [])]
+        # ssh joins its arguments with spaces for the remote shell: quote them for it.
+        return [*command, f"{self.user}@{self.address}", *([shlex.join(argv)] if argv else [])]
+
+    def copy_argv(self, source: Path, target: str) -> list[str]:
+        """The scp command line that copies a local file to a path there."""
+        return ["scp", "-q", *self._flags("-P"), str(source), f"{self.user}@{self.address}:{target}"]
+
+    def _flags(self, port: str, *, tty: bool = False) -> list[str]:
+        """What ssh and scp are told alike; they differ in the letter for the port."""
         options = [
             f'UserKnownHostsFile="{self.known_hosts}"',
             "GlobalKnownHostsFile=/dev/null",
@@ -215,10 +225,8 @@ class SshRunner:
             ]
             options += ["ServerAliveInterval=1", "ServerAliveCountMax=3"]
         flags = [word for option in options for word in ("-o", option)]
-        command = ["ssh", "-F", "none", "-i", str(self.key), "-p", str(self.port), *flags]
-        command += [*(["-J", self.jump] if self.jump else []), *(["-t"] if tty else [])]
-        # ssh joins its arguments with spaces for the remote shell: quote them for it.
-        return [*command, f"{self.user}@{self.address}", *([shlex.join(argv)] if argv else [])]
+        flags = ["-F", "none", "-i", str(self.key), port, str(self.port), *flags]
+        return [*flags, *(["-J", self.jump] if self.jump else [])]
 
     def run(
         self,

@@ -6,12 +6,14 @@ import json
 from typing import Any
 
 from pairlab.results import RunResult
-from tests.report_worlds import cut_short, patch_result
+from tests.report_worlds import cut_short, patch_result, with_layers
 
 HTML = "</title></style><script>alert(1)</script>\"' onload=x <img src=x onerror=alert(2)> &lt; {{ 7*7 }} "
 TERMINAL = "\x1b[2J\x1b]0;gone\x07 [red]not red[/red] "
-CHOSEN_FROM_A_LIST = {"unit", "better", "verdict", "side", "accelerator", "started", "ended", "row", "need"}
-NEVER_SHOWN = {"key", "figure", "variant", "variants", "instance", "label"}
+CHOSEN_FROM_A_LIST = {
+    *("unit", "scope", "better", "verdict", "side", "accelerator", "started", "ended", "row", "need"),
+}
+NEVER_SHOWN = {"key", "figure", "variant", "variants", "instance", "label", "costs"}
 """Labels are of the table of key differences only."""
 
 
@@ -37,6 +39,6 @@ def hostile(attack: str) -> tuple[RunResult, set[str]]:
             shown.add(attack + value)
         return attack + value
 
-    document = changed(json.loads(cut_short(patch_result()).model_dump_json()), "")
+    document = changed(json.loads(cut_short(with_layers(patch_result())).model_dump_json()), "")
     document["conclusions"] = changed(json.loads(patch_result().model_dump_json())["conclusions"], "")
     return RunResult.model_validate(document), shown

@@ -19,6 +19,7 @@ from pairlab.results import (
     Mark,
     RunResult,
     Sample,
+    StackLayer,
     Timeline,
     Variant,
     is_less,
@@ -354,6 +355,21 @@ def patch_result(*, ways: Sequence[Way] = WAYS, seed: int = 7, accelerator: str 
         conclusions=conclusions(samples),
         summary=summary_cells() if ways is WAYS else [],
     )
+
+
+def with_layers(result: RunResult) -> RunResult:
+    """The same, which also tells what two of its variants stand on."""
+    layers = [
+        StackLayer(variant=variant, name=name, found=f"{name} of {variant}", scope=scope, costs=costs)
+        for variant in ("vm-rebuild", "container-rebuild")
+        for name, scope, costs in (
+            ("host kernel", "host", []),
+            ("engine", "side", ["built", "written", "patched-first"]),
+            ("Failed requests", "instance", ["failed"]),
+            ("init", "none" if variant.startswith("c") else "instance", []),
+        )
+    ]
+    return RunResult.model_validate({**result.model_dump(), "layers": layers})
 
 
 def cut_short(result: RunResult, reason: str = "vm/1 never answered after its rebuild") -> RunResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from pairlab.exercise._client import Client
 from pairlab.exercise._guide import Section
 from pairlab.model import SideName
-from pairlab.results import Figure, Finding, Mark, Sample, Timeline, Variant, Verdict
+from pairlab.results import Figure, Finding, Mark, Sample, StackLayer, Timeline, Variant, Verdict
 
 
 class Audience(Protocol):
@@ -51,6 +51,7 @@ class Log:
     samples: list[Sample] = field(default_factory=list[Sample])
     findings: list[Finding] = field(default_factory=list[Finding])
     timelines: list[Timeline] = field(default_factory=list[Timeline])
+    layers: list[StackLayer] = field(default_factory=list[StackLayer])
     answered: dict[SideName, int] = field(default_factory=dict[SideName, int])
     failed: dict[SideName, int] = field(default_factory=dict[SideName, int])
 
@@ -113,6 +114,11 @@ class Log:
         """Keep something that is no number."""
         self.findings.append(Finding(variant=self.variant, repetition=self.repetition, question=question,
                                      answer=answer, verdict=verdict))  # fmt: skip
+
+    def stack(self, layers: Iterable[StackLayer]) -> None:
+        """Keep what the variant's stack stands on, from the bottom up; it takes the place of one before."""
+        others = [layer for layer in self.layers if layer.variant != self.variant]
+        self.layers = [*others, *layers]
 
     def requests(self, side: SideName) -> tuple[int, int]:
         """Requests answered and failed so far at a side's front door."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pairlab.model import SideName
 from pairlab.render import render
-from pairlab.report import comparison, dots, figures, timeline
+from pairlab.report import comparison, dots, figures, stacks, timeline
 from pairlab.report.comparison import Answer, Cell
 from pairlab.results import Environment, Figure, RunResult, Variant
 
@@ -71,6 +71,7 @@ def _section(result: RunResult) -> dict[str, object]:
             [_findings_table(result, inquiry) for inquiry in comparison.inquiries(result, group)]
             for group in groups
         ],
+        "stacks": stacks.stacks(result),
         "dots": dots.dot_plots(result),
         "timelines": timeline.timelines(result),
         "environment": _environment(result.environment),

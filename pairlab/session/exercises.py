@@ -234,6 +234,7 @@ class _Run:
             timelines=list(log.timelines),
             conclusions=[],
             summary=list(subject.summary),
+            layers=list(log.layers),
         )
         if document.complete:
             claims = sorted(subject.conclude(document), key=lambda conclusion: not conclusion.carried)

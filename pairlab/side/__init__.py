@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
 
 from pairlab.errors import SideError, UsageError
-from pairlab.model import Instance, Settings, SideName
+from pairlab.model import Instance, Layer, Operation, Settings, SideName
 from pairlab.run import LocalRunner, Runner
 from pairlab.side._footprint import Footprint
 from pairlab.side._front_door import Answer, await_all, probe
@@ -138,6 +138,39 @@ class Side(Protocol):
 
     def written_bytes(self, index: int, *, tier: str = "") -> int:
         """Bytes of disk that an instance has of its own, beside the image that it shares."""
+
+    def host(self) -> Runner:
+        """Runs commands on the machine whose kernel carries the instances.
+
+        Raises:
+            SideError: It is another one than this.
+        """
+
+    def layers(self, index: int, *, tier: str = "") -> list[Layer]:
+        """What of its stack lies outside of a running instance, from this host's kernel upwards.
+
+        The parts are `host-kernel`, `engine`, `orchestrator`, `image`, `runner`, `boundary`, `own-disk`.
+        What the boundary holds is all that the instance has inside.
+
+        Raises:
+            SideError: The instance does not run, or on another machine, whose processes cannot be seen.
+        """
+
+    def operations(self, index: int, folder: Path, *, tier: str = "") -> Mapping[str, Operation]:
+        """Everyday operations on a running instance by the stack's own tools, each of which can be undone.
+
+        Args:
+            index: Number of the instance.
+            folder: With a file `note` that is copied in; what is taken out is laid there.
+            tier: Its tier.
+
+        Returns:
+            `list`, `log`, `shell`, `copy`, `limit`, `pause`, `inspect`, `metrics`, `snapshot`, `export`,
+            `events` and `update` -> how.
+
+        Raises:
+            SideError: The instance does not run, or on another machine, where those tools are not at hand.
+        """
 
     def logs(
         self,

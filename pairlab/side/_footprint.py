@@ -156,6 +156,15 @@ class Processes:
                     translated += mapping.pss_kib
         return Mapped(total * KIB, guest * KIB, translated * KIB)
 
+    def programs(self, pids: Iterable[int]) -> set[str]:
+        """Files that some processes run: programs and libraries.
+
+        Source: proc_pid_maps(5): address, rights, offset, device, inode, path.
+        """
+        lines = (line for pid in pids for line in self._text(self.proc / str(pid) / "maps").splitlines())
+        fields = (line.split(maxsplit=5) for line in lines)
+        return {each[5] for each in fields if len(each) == 6 and "x" in each[1] and each[5][0] == "/"}
+
     def descriptors(self, pids: Iterable[int]) -> int:
         """Number of files that some processes hold open."""
         return sum(len(self._names(self.proc / str(pid) / "fd")) for pid in pids)

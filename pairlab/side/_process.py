@@ -1,4 +1,4 @@
-"""What this machine's kernel knows of a process: its age, and what its control group used.
+"""What this machine's kernel knows of processes: age, memory, files, and what a control group used.
 
 Reading files takes microseconds, where the engine's statistics answer once a second at best.
 """
@@ -6,6 +6,7 @@ Reading files takes microseconds, where the engine's statistics answer once a se
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,29 @@ def fields_of(pid: int, *, proc: Path = PROC) -> list[str]:
     """
     # The second field, the name in parentheses, may itself hold spaces: count from its end.
     return (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
+
+
+def status(pid: int, *, proc: Path = PROC) -> dict[str, str]:
+    """Name -> value of a process's status, which everybody may read; empty if there is none.
+
+    Source: proc_pid_status(5).
+    """
+    try:
+        lines = (proc / str(pid) / "status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return {}
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def named(names: Iterable[str], *, proc: Path = PROC) -> list[int]:
+    """Processes of these names on this machine, without those in containers, which count anew inside."""
+    # The kernel keeps 15 characters of a program's name.
+    wanted, found = {name[:15] for name in names}, list[int]()
+    for path in proc.iterdir():
+        known = status(int(path.name), proc=proc) if path.name.isdigit() else {}
+        if known.get("Name") in wanted and len(known.get("NSpid", "").split()) <= 1:
+            found.append(int(path.name))
+    return sorted(found)
 
 
 def usage(pid: int, *, proc: Path = PROC, cgroups: Path = CGROUPS) -> Usage | None:

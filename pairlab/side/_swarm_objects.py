@@ -76,6 +76,18 @@ class SwarmObjects:
         """Tasks of the lab's services, past ones too, and those of services that were just removed."""
         return list(api.tasks(filters=self._of_lab))
 
+    def networks(self, api: Any) -> list[dict[str, Any]]:
+        """The lab's networks."""
+        return list(api.networks(filters=self._of_lab))
+
+    def configs(self, api: Any) -> list[dict[str, Any]]:
+        """Files that the lab's services get."""
+        return list(api.configs(filters=self._of_lab))
+
+    def secrets(self, api: Any) -> list[dict[str, Any]]:
+        """Secret files that the lab's services get."""
+        return list(api.secrets(filters=self._of_lab))
+
     def leftovers(self) -> list[str]:
         """See `Side.leftovers`."""
         with self.mapped() as api:
@@ -83,9 +95,9 @@ class SwarmObjects:
                 *(f"service {item['Spec']['Name']}" for item in self.services(api)),
                 *(f"task {item['ID']} ({item['Status']['State']})" for item in self.tasks(api)),
                 *(f"container {_container_name(item)}" for item in self._containers(api)),
-                *(f"network {item['Name']}" for item in self._networks(api)),
-                *(f"config {item['Spec']['Name']}" for item in api.configs(filters=self._of_lab)),
-                *(f"secret {item['Spec']['Name']}" for item in api.secrets(filters=self._of_lab)),
+                *(f"network {item['Name']}" for item in self.networks(api)),
+                *(f"config {item['Spec']['Name']}" for item in self.configs(api)),
+                *(f"secret {item['Spec']['Name']}" for item in self.secrets(api)),
                 *(f"volume {item['Name']}" for item in self._volumes(api)),
             ]
 
@@ -98,10 +110,10 @@ class SwarmObjects:
                 _ignoring(NOT_FOUND, api.remove_service, service["ID"])
             # With their service gone nothing restarts them, so tasks need not use up their grace period.
             self._until_gone(self._remove_containers, progress)
-            for config in api.configs(filters=self._of_lab):
+            for config in self.configs(api):
                 progress(f"removing config {config['Spec']['Name']}")
                 _ignoring(NOT_FOUND, api.remove_config, config["ID"])
-            for secret in api.secrets(filters=self._of_lab):
+            for secret in self.secrets(api):
                 progress(f"removing secret {secret['Spec']['Name']}")
                 _ignoring(NOT_FOUND, api.remove_secret, secret["ID"])
             for volume in self._volumes(api):
@@ -121,9 +133,9 @@ class SwarmObjects:
                     lambda found: api.remove_container(found, v=True, force=True),
                     [(_container_name(c), c["Id"]) for c in self._containers(api)],
                 ),
-                ("config", api.remove_config, _named(api.configs(filters=self._of_lab))),
-                ("secret", api.remove_secret, _named(api.secrets(filters=self._of_lab))),
-                ("network", api.remove_network, [(n["Name"], n["Id"]) for n in self._networks(api)]),
+                ("config", api.remove_config, _named(self.configs(api))),
+                ("secret", api.remove_secret, _named(self.secrets(api))),
+                ("network", api.remove_network, [(n["Name"], n["Id"]) for n in self.networks(api)]),
             ]
             for kind, remove, found in of_lab:
                 for name, identity in found:
@@ -135,9 +147,6 @@ class SwarmObjects:
 
     def _containers(self, api: Any) -> list[dict[str, Any]]:
         return list(api.containers(all=True, filters=self._of_lab))
-
-    def _networks(self, api: Any) -> list[dict[str, Any]]:
-        return list(api.networks(filters=self._of_lab))
 
     def _volumes(self, api: Any) -> list[dict[str, Any]]:
         # The engine answers null, not an empty list, where there are none.
@@ -177,7 +186,7 @@ class SwarmObjects:
         import docker.errors
 
         left = []
-        for network in self._networks(api):
+        for network in self.networks(api):
             progress(f"removing network {network['Name']}")
             try:
                 api.remove_network(network["Id"])
@@ -185,7 +194,7 @@ class SwarmObjects:
                 # Swarm lets go of a network some time after its last task: until then it refuses.
                 if error.status_code != NOT_FOUND:
                     left.append(f"network {network['Name']}: {error.explanation}")
-        return left or [f"network {network['Name']}" for network in self._networks(api)]
+        return left or [f"network {network['Name']}" for network in self.networks(api)]
 
 
 def _named(items: list[dict[str, Any]]) -> list[tuple[str, str]]:

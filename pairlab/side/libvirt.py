@@ -6,7 +6,7 @@ import os
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 from pairlab.errors import HostError, SideError
-from pairlab.model import Instance, SideName
+from pairlab.model import PROJECT, Instance, Layer, Operation, SideName
 from pairlab.run import Runner, SshRunner
 from pairlab.side import Footprint, SideContext, Started, _process, pick
 from pairlab.side._console import ConsoleWatcher
 from pairlab.side._footprint import Processes, elsewhere, ended, living
+from pairlab.side._layers import here
+from pairlab.side._libvirt_layers import read_layers
 from pairlab.side._libvirt_objects import LibvirtObjects
+from pairlab.side._libvirt_operations import read_operations
 
 GUEST_USER = "lab"
 SHUTDOWN_TIMEOUT_S = 60.0
@@ -65,6 +68,9 @@ class LabSide:
 
     def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
         """See `Side.runner`: ssh, through libvirt's machine where that is another one."""
+        return self._ssh(index, tier, admin=admin)
+
+    def _ssh(self, index: int, tier: str, *, admin: bool = False) -> SshRunner:
         instance = self._running(index, tier)
         if not instance.address:
             raise SideError(f"no address of {instance.name} is known", hint="run `invoke lab.up` again")
@@ -148,6 +154,24 @@ class LabSide:
     def written_bytes(self, index: int, *, tier: str = "") -> int:
         """See `Side.written_bytes`: what its overlay disk occupies."""
         return self._objects.overlay_bytes(pick(self.instances(), self.name, tier, index).handle)
+
+    def host(self) -> Runner:
+        """See `Side.host`."""
+        return here(self._objects.is_local, self._context.local)
+
+    def layers(self, index: int, *, tier: str = "") -> list[Layer]:
+        """See `Side.layers`."""
+        host, domain = self.host(), self._running(index, tier).handle
+        pid = self._pid(domain)
+        if pid is None:
+            raise ended(Instance(self.name, index, "", tier=tier).name)
+        return read_layers(self._objects, domain, pid, host)
+
+    def operations(self, index: int, folder: Path, *, tier: str = "") -> Mapping[str, Operation]:
+        """See `Side.operations`."""
+        self.host()
+        domain, pool = self._running(index, tier).handle, f"{PROJECT}-{self._context.lab}"
+        return read_operations(self._objects, domain, pool, self._ssh(index, tier), folder)
 
     def logs(
         self,

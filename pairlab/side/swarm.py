@@ -7,16 +7,20 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pairlab.errors import SideError
-from pairlab.model import MAX_INSTANCES, Instance, SideName
+from pairlab.model import MAX_INSTANCES, Instance, Layer, Operation, SideName
 from pairlab.run import Runner
 from pairlab.side import Footprint, SideContext, Started, _process, pick
 from pairlab.side._docker_exec import DockerExecRunner
 from pairlab.side._footprint import Processes, elsewhere, ended, living
+from pairlab.side._layers import here
 from pairlab.side._process import Usage
+from pairlab.side._swarm_layers import read_layers
 from pairlab.side._swarm_objects import SwarmObjects
+from pairlab.side._swarm_operations import read_operations
 
 TIER_LABEL = "org.pairlab.tier"
 IMAGE_LABEL = "org.pairlab.image"
@@ -151,6 +155,21 @@ class LabSide:
         with self._objects.mapped() as api:
             (found,) = api.containers(filters={"id": container}, size=True)
         return int(found.get("SizeRw", 0))
+
+    def host(self) -> Runner:
+        """See `Side.host`."""
+        return here(self._objects.is_local, self._context.local)
+
+    def layers(self, index: int, *, tier: str = "") -> list[Layer]:
+        """See `Side.layers`."""
+        host, container = self.host(), pick(self.instances(), self.name, tier, index).handle
+        return read_layers(self._objects, container, self.written_bytes(index, tier=tier), host)
+
+    def operations(self, index: int, folder: Path, *, tier: str = "") -> Mapping[str, Operation]:
+        """See `Side.operations`."""
+        self.host()
+        container = pick(self.instances(), self.name, tier, index).handle
+        return read_operations(self._objects, container, self._context.lab, folder)
 
     def logs(
         self,

@@ -17,11 +17,15 @@ import docker.types
 import libvirt
 
 from pairlab.errors import SideError
-from pairlab.model import Instance, Settings, SideName
-from pairlab.run import Completed, Runner
+from pairlab.model import Instance, Layer, Operation, Settings, SideName
+from pairlab.run import Completed, LocalRunner, Runner
 from pairlab.side import Footprint, Side, SideContext, Started, load, pick
 from pairlab.side._footprint import Charge
 
+OPERATIONS = (
+    "list", "log", "shell", "copy", "limit", "pause",
+    "inspect", "metrics", "snapshot", "export", "events", "update",
+)  # fmt: skip
 LAB, FOREIGN = "plside", "plside-vm"
 VERSION = "0123456789ab"
 BANNER = "No bootable device"
@@ -132,6 +136,27 @@ class FakeSide:
         instance = pick(self.there, self.name, tier, index)
         if instance.state == "paused":
             self._become(instance, "running")
+
+    def host(self) -> Runner:
+        return LocalRunner()
+
+    def operations(self, index: int, folder: Path, *, tier: str = "") -> dict[str, Operation]:
+        pick(self.there, self.name, tier, index)
+        known = {name: Operation(("true",)) for name in OPERATIONS}
+        return known | {"pause": Operation(("true",), undo=(("true",),)), "log": Operation(cannot="a fake")}
+
+    def layers(self, index: int, *, tier: str = "") -> list[Layer]:
+        pick(self.there, self.name, tier, index)
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return [
+            Layer("host-kernel", f"Linux, boot id {boot_id}", "host"),
+            Layer("engine", "a fake", "side", disk_bytes=3, memory_bytes=2, processes=1),
+            Layer("orchestrator", "none: nobody watches", "none"),
+            Layer("image", "none", "side", disk_bytes=0),
+            Layer("runner", "a fake", "instance", memory_bytes=1, processes=1),
+            Layer("boundary", "a fake", "instance", memory_bytes=1),
+            Layer("own-disk", "none", "instance", disk_bytes=0),
+        ]
 
     def logs(self, index, *, tier="", lines=100, follow=False, on_line) -> None:
         for line in self.console_tail(index, lines, tier=tier).splitlines():

@@ -1,9 +1,10 @@
 """What every kind of side does, on a fake and on the real daemons."""
 
 import time
+from pathlib import Path
 
 import pytest
-from side_worlds import BANNER, VERSION, World, until
+from side_worlds import BANNER, OPERATIONS, VERSION, World, until
 
 from pairlab.errors import LabError, SideError
 
@@ -52,6 +53,47 @@ def test_an_unknown_instance_is_refused_with_those_there_are(world: World) -> No
     with pytest.raises(SideError, match=f"no instance {world.side.name}/7") as refused:
         world.side.runner(7)
     assert f"{world.side.name}/redis/0" in refused.value.hint
+
+
+def test_layers_are_told_from_this_hosts_kernel_upwards(world: World) -> None:
+    world.fill()
+    both = [{layer.part: layer for layer in world.side.layers(index)} for index in (0, 1)]
+    first = both[0]
+    parts = ["host-kernel", "engine", "orchestrator", "image", "runner", "boundary", "own-disk"]
+    assert list(first) == parts
+    boot_id = world.side.host().run(["cat", "/proc/sys/kernel/random/boot_id"]).stdout.strip()
+    assert first["host-kernel"].found.endswith(boot_id)
+    scopes = [layer.scope for layer in first.values() if layer.scope != "none"]
+    assert scopes == sorted(scopes, key=["host", "side", "instance"].index)
+    for part in ("engine", "runner"):
+        assert (first[part].memory_bytes or 0) > 0
+        assert (first[part].processes or 0) > 0
+    assert (first["engine"].disk_bytes or 0) > 0
+    assert (first["boundary"].memory_bytes or 0) > 0
+    assert (first["image"].disk_bytes, first["own-disk"].disk_bytes) != (None, None)
+    assert [layer.found for layer in both[1].values()][:2] == [layer.found for layer in first.values()][:2]
+    with pytest.raises(SideError, match=f"no instance {world.side.name}/7"):
+        world.side.layers(7)
+
+
+def test_everyday_operations_are_commands_that_can_be_taken_back(world: World, tmp_path: Path) -> None:
+    world.fill()
+    known = world.side.operations(0, tmp_path)
+    assert sorted(known) == sorted(OPERATIONS)
+    for operation in known.values():
+        assert bool(operation.argv) != bool(operation.cannot)
+        assert operation.argv or not operation.undo
+    host = world.side.host()
+    for name in ("list", "inspect", "metrics", "limit", "pause", "update", "events"):
+        try:
+            host.run(known[name].argv)
+        finally:
+            for argv in known[name].undo:
+                host.run(argv)
+    assert known["pause"].undo
+    assert [each.state for each in world.side.instances()] == ["running"] * 3
+    with pytest.raises(SideError, match=f"no instance {world.side.name}/7"):
+        world.side.operations(7, tmp_path)
 
 
 def test_what_an_instance_printed_is_kept(world: World) -> None:

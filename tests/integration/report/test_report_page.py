@@ -19,7 +19,7 @@ from pairlab.report.summary import Yield, summarise
 from pairlab.report.summary_terminal import as_page
 from pairlab.results import RunResult
 from tests.hostile_texts import HTML, hostile
-from tests.report_worlds import cut_short, patch_result
+from tests.report_worlds import cut_short, patch_result, with_layers
 
 pytestmark = pytest.mark.integration
 
@@ -38,7 +38,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebDriver]:
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two results: a complete one with emulated VMs, and one cut short on KVM."""
     file = tmp_path_factory.mktemp("report") / "report.html"
-    results = [patch_result(), cut_short(patch_result(accelerator="kvm"))]
+    results = [with_layers(patch_result()), cut_short(patch_result(accelerator="kvm"))]
     file.write_text(page(results), encoding="utf-8")
     return file
 
@@ -55,6 +55,7 @@ def texts(result: RunResult) -> set[str]:
     found |= {finding.question for finding in result.findings}
     found |= {finding.answer.removeprefix(f"{finding.verdict}: ") for finding in result.findings}
     found |= {text for conclusion in result.conclusions for text in (conclusion.text, conclusion.basis)}
+    found |= {text for layer in result.layers for text in (layer.name, layer.found)}
     found |= {mark.text for line in result.timelines for mark in line.marks}
     found |= {version for line in result.timelines for version in line.version}
     found |= {result.environment.processor, *result.environment.versions.values()}
@@ -64,8 +65,9 @@ def texts(result: RunResult) -> set[str]:
 @pytest.mark.parametrize(("width", "scheme"), VIEWS)
 def test_the_page_is_whole(driver: WebDriver, report: Path, width: int, scheme: str) -> None:
     open_page(driver, report, width=width, scheme=scheme)
+    ask(driver, "for (const each of document.querySelectorAll('details')) each.open = true")
     shown = squeezed(ask(driver, "return document.body.innerText"))
-    wanted = texts(patch_result()) | texts(cut_short(patch_result()))
+    wanted = texts(with_layers(patch_result())) | texts(cut_short(patch_result()))
     assert {text for text in wanted if text not in shown} == set()
     assert ask(driver, "return getComputedStyle(document.body).backgroundColor") == GROUNDS[scheme]
     for opened in (False, True):

@@ -11,7 +11,7 @@ import pytest
 from pairlab.report.html import page
 from pairlab.results import Sample, Variant
 from tests.hostile_texts import HTML, hostile
-from tests.report_worlds import cut_short, patch_result
+from tests.report_worlds import cut_short, patch_result, with_layers
 
 VOID = {"meta", "link", "br"}
 
@@ -70,7 +70,7 @@ def test_every_text_of_a_result_stays_text() -> None:
     result, shown = hostile(HTML)
     read = Reader(page([result, result]))
     assert read.open == []
-    allowed = {tag for tag, _ in Reader(page([cut_short(patch_result())] * 2)).tags}
+    allowed = {tag for tag, _ in Reader(page([cut_short(with_layers(patch_result()))] * 2)).tags}
     assert {tag for tag, _ in read.tags} <= allowed
     assert "script" not in allowed
     assert "img" not in allowed

@@ -16,6 +16,7 @@ from pairlab.run import Completed
 from pairlab.side import SideContext, _process, kinds, load, pick
 from pairlab.side._console import NO_DATA_YET, ConsoleWatcher
 from pairlab.side._docker_exec import DockerExecRunner
+from pairlab.side._footprint import Processes
 from pairlab.side._libvirt_objects import VOLUME
 from pairlab.side.libvirt import _ssh_host
 from pairlab.side.swarm import _current_tasks
@@ -86,6 +87,21 @@ def test_a_daemon_that_is_away_is_told_with_its_remedy(
 
 
 # -- libvirt -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("libvirt", {"libvirt_uri": "qemu+ssh://far/system"}),
+        ("swarm", {"docker_host": "ssh://me@far"}),
+    ],
+)
+def test_nobody_looks_into_another_machines_kernel(kind: str, settings: dict[str, str]) -> None:
+    side = load(kind)(context(**settings))
+    for call in (side.host, lambda: side.layers(0), lambda: side.operations(0, Path("/nowhere"))):
+        with pytest.raises(SideError, match="another machine") as refused:
+            call()
+        assert "on the machine of the daemon" in refused.value.hint
 
 
 @pytest.mark.parametrize(
@@ -199,6 +215,39 @@ def _write(files: dict[Path, str]) -> None:
     for path, text in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
+
+
+STATUS = """Name:\t{name}
+State:\tS (sleeping)
+PPid:\t1
+NSpid:\t{numbers}
+"""
+
+
+def test_processes_are_found_by_name_but_not_in_containers(tmp_path: Path) -> None:
+    _write(
+        {
+            tmp_path / "7" / "status": STATUS.format(name="engined", numbers="7"),
+            tmp_path / "8" / "status": STATUS.format(name="engined", numbers="8\t1"),
+            tmp_path / "9" / "status": STATUS.format(name="virtlongnamedda", numbers="9"),
+            tmp_path / "stat": "",
+        }
+    )
+    assert _process.named(["engined", "virtlongnamedaemon"], proc=tmp_path) == [7]
+    assert _process.named(["virtlongnameddaemon"], proc=tmp_path) == [9]
+    assert _process.status(7, proc=tmp_path)["PPid"] == "1"
+    assert _process.status(10, proc=tmp_path) == {}
+
+
+def test_programs_are_files_that_are_executed(tmp_path: Path) -> None:
+    maps = (
+        "00400000-00452000 r-xp 00000000 08:02 173521 /usr/bin/with space\n"
+        "00651000-00652000 r--p 00051000 08:02 173521 /usr/share/locale\n"
+        "7ffc-7ffd r-xp 00000000 00:00 0 [vdso]\n"
+        "7ffe-7fff rwxp 00000000 00:00 0 \n"
+    )
+    _write({tmp_path / "7" / "maps": maps, tmp_path / "8" / "maps": maps})
+    assert Processes(None, proc=tmp_path).programs([7, 8, 9]) == {"/usr/bin/with space"}
 
 
 def test_usage_on_the_unified_hierarchy(tmp_path: Path) -> None:

@@ -1,0 +1,201 @@
+"""Probes of what an instance reaches over the network: others, the front door, and this host."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from pairlab.errors import ExerciseError
+from pairlab.exercise._isolation_place import Place, Probe, Tried
+from pairlab.run import Runner
+
+WAIT_S = 2
+"""Seconds after which an address counts as silent."""
+PACKETS = (17, 3, 0x0300)
+"""AF_PACKET, SOCK_RAW, and every protocol in network byte order."""
+ANSWERS = ("open", "refused")
+"""Somebody's kernel answered, whether or not a program listens there."""
+# All at the same time: an address that is silent costs the wait, and many cost no more.
+_CONNECT = r"""
+use Socket; use Fcntl; use Errno qw(EINPROGRESS ECONNREFUSED);
+my ($wait, @all) = @ARGV; my (%open, %said, $bits);
+sub say_of {
+    my ($to, $error) = @_;
+    $said{$to} = !$error ? "open" : $error == ECONNREFUSED ? "refused" : "unreachable";
+}
+for my $to (@all) {
+    my ($address, $port) = split /:/, $to;
+    socket(my $socket, PF_INET, SOCK_STREAM, 0) or die $!;
+    fcntl($socket, F_SETFL, O_NONBLOCK) or die $!;
+    if (connect($socket, sockaddr_in($port, inet_aton($address)))) { say_of($to, 0) }
+    elsif ($! == EINPROGRESS) { $open{$to} = $socket }
+    else { say_of($to, $! + 0) }
+}
+my $until = time + $wait;
+while (%open && time <= $until) {
+    my $wanted = ""; vec($wanted, fileno($_), 1) = 1 for values %open;
+    select(undef, my $ready = $wanted, undef, 0.2);
+    for my $to (keys %open) {
+        next unless vec($ready, fileno($open{$to}), 1);
+        say_of($to, unpack("i", getsockopt($open{$to}, SOL_SOCKET, SO_ERROR)));
+        delete $open{$to};
+    }
+}
+print "$_ ", $said{$_} || "silent", "\n" for @all;
+"""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where probes of the network go to.
+
+    Attributes:
+        neighbour: Name of another instance of the side.
+        neighbour_address: Where it serves.
+        others: Name of an instance of the other side.
+        others_addresses: Its addresses that this host reaches without leaving itself.
+        hosts: This host's own addresses.
+        door_port: Port of the side's front door on this host's loopback.
+        port: Where the workload serves.
+    """
+
+    neighbour: str
+    neighbour_address: str
+    others: str
+    others_addresses: tuple[str, ...]
+    hosts: tuple[str, ...]
+    door_port: int
+    port: int
+
+
+def own_addresses(runner: Runner) -> list[str]:
+    """IPv4 addresses of an instance, without loopback. Source: the kernel's /proc/net/fib_trie."""
+    text = runner.run(["cat", "/proc/net/fib_trie"]).stdout
+    found = re.findall(r"\|-- ([0-9.]+)\n\s+/32 host LOCAL", text)
+    return [address for address in dict.fromkeys(found) if not IPv4Address(address).is_loopback]
+
+
+def host_addresses(host: Runner) -> list[str]:
+    """This host's IPv4 addresses, without loopback."""
+    devices = json.loads(host.run(["ip", "-json", "-4", "address"]).stdout)
+    found = [each["local"] for device in devices for each in device["addr_info"]]
+    return [address for address in found if not IPv4Address(address).is_loopback]
+
+
+def near(host: Runner, addresses: Iterable[str]) -> list[str]:
+    """Those that lie on a network of this host itself, so that nothing is sent beyond it."""
+    return [
+        address
+        for address in addresses
+        if "gateway" not in json.loads(host.run(["ip", "-json", "route", "get", address]).stdout)[0]
+    ]
+
+
+def connect(runner: Runner, to: Collection[str]) -> dict[str, str]:
+    """Open TCP connections, all at once, and close them again.
+
+    Args:
+        runner: Runs commands where they begin.
+        to: `address:port` of each.
+
+    Returns:
+        Each -> `open`, `refused`, `unreachable` or `silent`.
+    """
+    lines = runner.run(["perl", "-e", _CONNECT, str(WAIT_S), *to]).stdout.splitlines()
+    return dict(line.rsplit(" ", 1) for line in lines)
+
+
+def peers(runner: Runner, port: int) -> list[str]:
+    """Who has lately connected to a port of an instance, from outside of it.
+
+    Source: proc_pid_net(5), `/proc/net/tcp`: addresses are hexadecimal words in host byte order.
+    """
+    found = set[str]()
+    for line in runner.run(["cat", "/proc/net/tcp"]).stdout.splitlines()[1:]:
+        local, remote = line.split()[1:3]
+        if int(local.partition(":")[2], 16) == port:
+            found.add(str(IPv4Address(bytes.fromhex(remote.partition(":")[0])[::-1])))
+    return sorted(each for each in found if not IPv4Address(each).is_loopback and each != "0.0.0.0")
+
+
+def raw_packets(place: Place) -> Tried:
+    """Open a socket for packets of any form; nothing is sent."""
+    script = "told(socket(my $socket, $ARGV[0], $ARGV[1], $ARGV[2]));"
+    outcome = place.attempt(script, *PACKETS)
+    tried = "opened a socket for packets of any form"
+    whose = "its own kernel" if place.own_kernel else "this host's kernel"
+    if outcome.error:
+        return Tried(tried, outcome.told, "yes", f"{whose} (it has no CAP_NET_RAW)")
+    told = "it worked: it could listen to all on its network card, and send under false names"
+    return Tried(tried, told, "no", "nobody inside; whether its network lets such packets pass was not tried")
+
+
+def neighbours(place: Place, around: Surroundings) -> Tried:
+    """Connect to the workload of another instance of the side."""
+    to = f"{around.neighbour_address}:{around.port}"
+    tried = f"connected to {around.neighbour}"
+    said = connect(place.runner, [to])[to]
+    if said in ANSWERS:
+        told = f"{said}: who takes one over can attack the next"
+        return Tried(tried, told, "no", "nobody: they share a network")
+    return Tried(tried, said, "yes", "the side's network")
+
+
+def front_door(place: Place, around: Surroundings) -> Tried:
+    """Connect back to where the front door's health checks come from."""
+    doors = peers(place.runner, around.port)
+    if not doors:
+        raise ExerciseError(
+            f"no front door has asked {place.name} of late", hint="`invoke lab.status` shows whether it runs"
+        )
+    said = connect(place.runner, [f"{door}:{around.door_port}" for door in doors])
+    tried = f"connected to {', '.join(said)}, where the front door's health checks come from"
+    told = ", ".join(sorted(set(said.values())))
+    if set(said.values()) & set(ANSWERS):
+        return Tried(tried, f"{told}: it answers there", "no", "nobody: they share a network")
+    return Tried(tried, told, "yes", "the side's network")
+
+
+def host_services(place: Place, around: Surroundings) -> Tried:
+    """Connect to the front door's port at every address of this host."""
+    said = connect(place.runner, [f"{address}:{around.door_port}" for address in around.hosts])
+    opened = [to for to, answer in said.items() if answer == "open"]
+    tried = f"connected to the front door's port at {len(said)} addresses of this host"
+    if opened:
+        return Tried(tried, f"open at {', '.join(opened)}", "no", "nobody")
+    return Tried(tried, "open at none", "yes", "the front door: it listens on this host's loopback alone")
+
+
+def host_itself(place: Place, around: Surroundings) -> Tried:
+    """Whether this host's kernel answers at any of its addresses."""
+    said = connect(place.runner, [f"{address}:{around.door_port}" for address in around.hosts])
+    answering = [to.partition(":")[0] for to, answer in said.items() if answer in ANSWERS]
+    tried = f"knocked at {len(said)} addresses of this host"
+    if answering:
+        told = f"this host answers at {len(answering)} of them"
+        return Tried(tried, told, "no", "nobody: a service that listened there would be reached")
+    return Tried(tried, "none answers", "yes", "this host's kernel (its packet filter)")
+
+
+def other_side(place: Place, around: Surroundings) -> Tried:
+    """Connect to the workload of an instance of the other side, at each of its addresses near this host."""
+    said = connect(place.runner, [f"{address}:{around.port}" for address in around.others_addresses])
+    tried = f"connected to {around.others} at {', '.join(around.others_addresses)}"
+    told = ", ".join(sorted(set(said.values())))
+    if "open" in said.values():
+        return Tried(tried, f"{told}: it is reached", "no", "nobody")
+    return Tried(tried, told, "yes", "this host's kernel (its packet filter and routes)")
+
+
+RAW_PACKETS = Probe("packets of any form: is it kept from sending them?", raw_packets)
+NETWORK = (
+    ("the network of its side: is another instance out of reach?", neighbours),
+    ("the network of its side: is the front door's back out of reach?", front_door),
+    ("this host's addresses: is the front door's port closed there?", host_services),
+    ("this host's addresses: is this host silent there?", host_itself),
+    ("the network of the other side: are its instances out of reach?", other_side),
+)
+"""Questions and probes that need to know what is around."""

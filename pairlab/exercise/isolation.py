@@ -1,0 +1,173 @@
+"""How strong the boundary of an instance is: harmless probes from inside, by both accounts of both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar, TypeVar
+
+from pairlab.errors import ExerciseError
+from pairlab.exercise import Lab, Log
+from pairlab.exercise import _isolation_figures as plan
+from pairlab.exercise._fleet import Fleet
+from pairlab.exercise._isolation_kernel import IDENTITY, POWER, SECRETS
+from pairlab.exercise._isolation_network import (
+    NETWORK,
+    RAW_PACKETS,
+    Surroundings,
+    host_addresses,
+    near,
+    own_addresses,
+)
+from pairlab.exercise._isolation_place import MACHINE, Place, Probe, Tried, decode, status_of
+from pairlab.exercise._isolation_view import NEIGHBOUR, VIEW, marked
+from pairlab.exercise._stack_inside import boot_id
+from pairlab.model import SideName
+from pairlab.results import Conclusion, RunResult, Variant
+
+Known = TypeVar("Known")
+
+FILTER_MODE = "2"
+"""Value of `Seccomp` in a process's status. Source: proc_pid_status(5)."""
+OTHER = {SideName.VM: SideName.CONTAINER, SideName.CONTAINER: SideName.VM}
+
+
+class LabExercise:
+    """See `Exercise`."""
+
+    title = "What parts an instance from its host and from others"
+    question = "What can somebody inside a VM or a container see and do beyond it, and who holds them back?"
+    section = "Isolation model; strength of isolation"
+    repeat = 3
+    vms = 2
+    replicas = 2
+    example: ClassVar[Mapping[str, Any]] = {"lab": "dev"}
+    figures = plan.FIGURES
+    variants = plan.VARIANTS
+    summary = plan.SUMMARY
+
+    def __init__(self, lab: Lab, log: Log) -> None:
+        self._lab = lab
+        self._log = log
+
+    def prepare(self) -> str:
+        """Two instances on each side, one to look from and one to look for."""
+        lab, declared = self._lab, self._lab.declared
+        self._log.values |= {"lab": lab.name}
+        machine = lab.sides[SideName.VM].host().run(["uname", "-m"]).stdout.strip()
+        if machine != MACHINE:
+            raise ExerciseError(
+                f"the probes make system calls by their numbers on {MACHINE}, and this host is a {machine}",
+                hint=f"run it on a host with {MACHINE}",
+            )
+        enough = replace(
+            declared, vms=max(self.vms, declared.vms), replicas=max(self.replicas, declared.replicas)
+        )
+        if enough != declared:
+            lab.declare(enough)
+        return "Probes from vm/0 and container/0, by the usual account and by the administrator of each."
+
+    def repetition(self, number: int) -> None:
+        """All probes from all places; the same question is asked of all before the next."""
+        before = len(self._log.findings)
+        places = [self._place(variant) for variant in self.variants]
+        for key, probes in (("identity", IDENTITY), ("power", POWER), ("secrets", SECRETS), ("view", VIEW)):
+            with self._log.step(key) as changes:
+                for probe in probes:
+                    changes += self._probe(probe, places)
+        with self._log.step("neighbours") as changes:
+            changes += self._probe_neighbours(places)
+        with self._log.step("network") as changes:
+            changes += self._probe_network(places)
+        self._count(places, before)
+
+    def conclude(self, result: RunResult) -> list[Conclusion]:
+        """See `Exercise.conclude`."""
+        return plan.conclude(result)
+
+    def _place(self, variant: Variant) -> Place:
+        assert variant.side is not None
+        fleet, host = Fleet(self._lab, variant.side), self._lab.sides[variant.side].host()
+        admin = variant in (plan.VM_ADMIN, plan.CONTAINER_ADMIN)
+        runner = fleet.admin(0) if admin else fleet.usual(0)
+        known = status_of(runner)
+        return Place(
+            variant=variant,
+            name=fleet.name(0),
+            admin=admin,
+            runner=runner,
+            host=host,
+            own_kernel=boot_id(runner) != boot_id(host),
+            capabilities=decode(known["CapEff"]),
+            is_filtered=known["Seccomp"] == FILTER_MODE,
+        )
+
+    def _probe(self, probe: Probe, places: Iterable[Place]) -> list[str]:
+        """Lines that tell what came of a probe from each place."""
+        lines = []
+        for place in places:
+            with self._log.doing(place.variant):
+                tried: Tried = probe.make(place)
+                self._log.finding(probe.question, tried.answer, tried.verdict)
+            lines.append(f"{place.variant.title}: {probe.question} {tried.verdict}: {tried.answer}")
+        return lines
+
+    def _probe_neighbours(self, places: Iterable[Place]) -> list[str]:
+        vms, containers = Fleet(self._lab, SideName.VM), Fleet(self._lab, SideName.CONTAINER)
+        with (
+            marked(vms.name(1), vms.usual(1)) as vm,
+            marked(containers.name(1), containers.usual(1)) as container,
+        ):
+            known = {SideName.VM: vm, SideName.CONTAINER: container}
+            return [
+                line
+                for question, make in NEIGHBOUR
+                for line in self._probe(Probe(question, _by_side(make, known)), places)
+            ]
+
+    def _probe_network(self, places: Iterable[Place]) -> list[str]:
+        known = {side: self._surroundings(side) for side in SideName}
+        probes = [RAW_PACKETS, *(Probe(question, _by_side(make, known)) for question, make in NETWORK)]
+        return [line for probe in probes for line in self._probe(probe, places)]
+
+    def _surroundings(self, side: SideName) -> Surroundings:
+        own, other = Fleet(self._lab, side), Fleet(self._lab, OTHER[side])
+        host = self._lab.sides[side].host()
+        instances = {each.name: each for each in self._lab.sides[side].instances()}
+        others_addresses = near(host, own_addresses(other.usual(0)))
+        if not others_addresses:
+            raise ExerciseError(
+                f"no address of {other.name(0)} lies on a network of this host",
+                hint="the lab's networks are not as they should be: `invoke lab.up` puts them right",
+            )
+        return Surroundings(
+            neighbour=own.name(1),
+            neighbour_address=instances[own.name(1)].address,
+            others=other.name(0),
+            others_addresses=tuple(others_addresses),
+            hosts=tuple(host_addresses(host)),
+            door_port=self._lab.port(side),
+            port=self._lab.workload.port,
+        )
+
+    def _count(self, places: Iterable[Place], before: int) -> None:
+        for place in places:
+            found = [f for f in self._log.findings[before:] if f.variant == place.variant.key]
+            by_kernel = f"Held by: {plan.HOST_KERNEL}"
+            with self._log.doing(place.variant):
+                self._log.sample(plan.HELD, sum(f.verdict == "yes" for f in found))
+                self._log.sample(plan.CROSSED, sum(f.verdict == "no" for f in found))
+                self._log.sample(plan.BY_HOST_KERNEL, sum(by_kernel in f.answer for f in found))
+                self._log.sample(plan.CAPABILITIES, len(place.capabilities))
+
+
+def _by_side(
+    make: Callable[[Place, Known], Tried], known: Mapping[SideName, Known]
+) -> Callable[[Place], Tried]:
+    """A probe that needs to know something of the side from which it is made."""
+
+    def probe(place: Place) -> Tried:
+        assert place.variant.side is not None
+        return make(place, known[place.variant.side])
+
+    return probe

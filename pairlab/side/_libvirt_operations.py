@@ -1,0 +1,101 @@
+"""Everyday operations on a VM by libvirt's own command, and by ssh where libvirt ends."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+from xml.etree import ElementTree
+
+from pairlab.model import Operation
+from pairlab.run import SshRunner
+from pairlab.side._libvirt_objects import LibvirtObjects
+
+NOTE = "/tmp/pairlab-note"
+SNAPSHOT = f"manage-{'0' * 12}.qcow2"
+"""Named as the lab's volumes are, so that what an interrupted run leaves goes with the lab."""
+LISTEN_S = 1
+
+
+def read_operations(
+    objects: LibvirtObjects, domain: str, pool: str, runner: SshRunner, folder: Path
+) -> Mapping[str, Operation]:
+    """See `Side.operations`.
+
+    Args:
+        objects: The lab's.
+        domain: Name of the domain.
+        pool: Name of the lab's pool.
+        runner: Runs commands in the VM.
+        folder: See there.
+    """
+    with objects.mapped() as libvirt:
+        found = objects.connection(libvirt).lookupByName(domain)
+        description = ElementTree.fromstring(found.XMLDesc())
+    memory_kib = description.findtext("currentMemory", "")
+    backing = description.find("devices/disk/backingStore/source")
+    base = "" if backing is None else PurePosixPath(backing.get("file", "")).name
+
+    def virsh(*words: str) -> tuple[str, ...]:
+        return ("virsh", "--connect", objects.uri, *words)
+
+    def inside(*words: str) -> Operation:
+        told = f"ssh {runner.user}@{runner.address} {shlex.join(words)}"
+        return Operation(tuple(runner.argv(words)), shown=told)
+
+    return {
+        "list": Operation(virsh("list", "--all")),
+        "log": Operation(
+            cannot="libvirt keeps nothing of what a guest logs; its journal is read inside, by ssh"
+        ),
+        "shell": inside("uname", "--nodename"),
+        "copy": Operation(
+            tuple(runner.copy_argv(folder / "note", NOTE)),
+            undo=(tuple(runner.argv(["rm", NOTE])),),
+            shown=f"scp note {runner.user}@{runner.address}:{NOTE}",
+            declared="files of a tier, which a new VM gets in its seed",
+        ),
+        "limit": Operation(
+            virsh("setmem", domain, memory_kib, "--live"),
+            declared="the settings vmMemoryMib and vmCpus, for a VM that starts anew",
+        ),
+        "pause": Operation(virsh("suspend", domain), undo=(virsh("resume", domain),)),
+        "inspect": Operation(virsh("dumpxml", domain)),
+        "metrics": Operation(virsh("domstats", domain)),
+        "snapshot": _snapshot(description, domain, pool, virsh),
+        "export": Operation(
+            virsh("vol-download", base, str(folder / "image"), "--pool", pool),
+            declared="the image's recipe, from which another host builds the same",
+        )
+        if base
+        else Operation(cannot="its disk stands on no image"),
+        "events": Operation(virsh("event", "--domain", domain, "--all", "--timeout", str(LISTEN_S))),
+        "update": Operation(
+            virsh("desc", domain, "--live", "--title", "updated"),
+            undo=(virsh("desc", domain, "--live", "--title", ""),),
+            declared="all of the VM's definition; most of it needs a new VM",
+        ),
+    }
+
+
+def _snapshot(
+    description: ElementTree.Element, domain: str, pool: str, virsh: Callable[..., tuple[str, ...]]
+) -> Operation:
+    """A new top on the first disk; to undo it, the top is merged into the disk below, and goes."""
+    source = description.find("devices/disk/source")
+    if source is None:
+        return Operation(cannot="it has no disk")
+    top = str(PurePosixPath(source.get("file", "")).with_name(SNAPSHOT))
+    first, *rest = (each.get("dev", "") for each in description.iterfind("devices/disk/target"))
+    others = [word for name in rest for word in ("--diskspec", f"{name},snapshot=no")]
+    return Operation(
+        virsh(
+            "snapshot-create-as", domain, "--no-metadata", "--disk-only", "--atomic",
+            "--diskspec", f"{first},snapshot=external,file={top}", *others,
+        ),
+        undo=(
+            virsh("blockcommit", domain, first, "--active", "--shallow", "--pivot", "--wait"),
+            virsh("pool-refresh", pool),
+            virsh("vol-delete", SNAPSHOT, "--pool", pool),
+        ),
+    )  # fmt: skip

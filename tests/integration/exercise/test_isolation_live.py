@@ -1,0 +1,79 @@
+"""The isolation exercise on a real lab: who holds which boundary, and that this host is left as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lab_commands import Commands, left_of
+
+from pairlab.result_files import read_result
+from pairlab.results import RunResult
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+SWAPPINESS = Path("/proc/sys/vm/swappiness")
+VARIANTS = ("vm-usual", "vm-admin", "container-usual", "container-admin")
+
+
+@pytest.fixture(scope="module")
+def result(commands: Commands, lab: str, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    folder, before = tmp_path_factory.mktemp("results"), SWAPPINESS.read_text()
+    words = ("--ephemeral", "--repeat", "1", "--lab", lab, "--out", str(folder))
+    commands.run("exercise.run", "isolation", *words)
+    assert left_of(lab) == set()
+    assert SWAPPINESS.read_text() == before
+    (path,) = folder.glob("*-isolation.json")
+    return read_result(path)
+
+
+def answers(result: RunResult, about: str) -> dict[str, tuple[str, str]]:
+    """Variant -> verdict and answer to the one question that begins so."""
+    found = [f for f in result.findings if f.question.startswith(about)]
+    assert [f.variant for f in found] == list(VARIANTS), about
+    return {f.variant: (f.verdict, f.answer) for f in found}
+
+
+def test_every_probe_was_made_from_every_place(result: RunResult) -> None:
+    assert result.complete
+    questions = [f.question for f in result.findings]
+    assert len(set(questions)) >= 25
+    assert all(questions.count(question) == len(VARIANTS) for question in questions)
+    assert all("Held by: " in f.answer for f in result.findings if f.verdict in ("yes", "no"))
+    for variant in VARIANTS:
+        (held,), (crossed,) = (result.values(figure, variant) for figure in ("held", "crossed"))
+        facts = sum(f.verdict == "fact" for f in result.findings if f.variant == variant)
+        assert held + crossed + facts == len(set(questions))
+
+
+def test_a_vm_keeps_more_from_its_host_than_a_container(result: RunResult) -> None:
+    for account in ("usual", "admin"):
+        assert result.values("crossed", f"vm-{account}") < result.values("crossed", f"container-{account}")
+        rests = [result.values("by-host-kernel", f"{side}-{account}")[0] for side in ("vm", "container")]
+        assert rests[0] < rests[1]
+    for about in ("the kernel", "user numbers", "the size of the memory", "the list of disks"):
+        found = answers(result, about)
+        assert [found[variant][0] for variant in VARIANTS] == ["yes", "yes", "no", "no"], about
+
+
+def test_a_containers_administrator_lacks_what_a_vms_has(result: RunResult) -> None:
+    assert (
+        0 < result.values("capabilities", "container-admin")[0] < result.values("capabilities", "vm-admin")[0]
+    )
+    assert result.values("capabilities", "container-usual") == [0]
+    for about in ("loading a kernel module", "mounting", "restarting", "the clock", "the kernel's log"):
+        found = answers(result, about)
+        assert {verdict for verdict, _ in found.values()} == {"yes"}, about
+        assert "its own kernel" in found["vm-admin"][1]
+        assert "this host's kernel (it has no CAP_" in found["container-admin"][1], about
+    assert "control group forbids" in answers(result, "the disk by its number")["container-admin"][1]
+
+
+def test_instances_do_not_see_each_other_but_share_a_network(result: RunResult) -> None:
+    for about in ("another instance's memory", "another instance's files", "processes"):
+        assert {verdict for verdict, _ in answers(result, about).values()} == {"yes"}, about
+    for about in ("the network of its side: is another", "the network of its side: is the front door"):
+        assert {verdict for verdict, _ in answers(result, about).values()} == {"no"}, about
+    assert {verdict for verdict, _ in answers(result, "this host's addresses: is the front").values()} == {
+        "yes"
+    }
+    assert {verdict for verdict, _ in answers(result, "the network of the other side").values()} == {"yes"}

@@ -1,0 +1,56 @@
+"""The manage exercise on a real lab: which tool does what, and that all of it is taken back."""
+
+from __future__ import annotations
+
+import pytest
+from lab_commands import Commands, inventory, left_of
+
+from pairlab.result_files import read_result
+from pairlab.results import RunResult
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def result(commands: Commands, lab: str, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    folder = tmp_path_factory.mktemp("results")
+    commands.run("lab.up", "--lab", lab)
+    before = inventory()
+    commands.run("exercise.run", "manage", "--repeat", "1", "--lab", lab, "--out", str(folder))
+    assert inventory() == before
+    assert commands.json("lab.status", "--lab", lab)["drift"] == []
+    commands.run("lab.down", "--lab", lab, "--yes")
+    assert left_of(lab) == set()
+    (path,) = folder.glob("*-manage.json")
+    return read_result(path)
+
+
+def one(result: RunResult, figure: str, variant: str) -> float:
+    (value,) = result.values(figure, variant)
+    return value
+
+
+def test_only_one_stack_keeps_what_an_instance_logs(result: RunResult) -> None:
+    assert result.complete
+    assert (one(result, "possible", "vm"), one(result, "possible", "container")) == (11, 12)
+    verdicts = {(f.variant, f.question): f.verdict for f in result.findings}
+    assert verdicts["vm", "read its log: by which command?"] == "cannot"
+    assert verdicts["container", "read its log: by which command?"] == "yes"
+
+
+def test_one_tool_does_it_all_for_containers(result: RunResult) -> None:
+    assert one(result, "tools", "container") == 1
+    assert one(result, "tools", "vm") == 3
+    commands = {
+        f.variant: f.answer for f in result.findings if f.question.startswith("run a command inside: by")
+    }
+    assert commands["vm"].startswith("ssh lab@10.")
+    assert commands["container"].startswith("docker --host ")
+
+
+def test_every_command_that_worked_was_timed(result: RunResult) -> None:
+    for variant, expected in (("vm", 10), ("container", 11)):
+        times = [s.value for s in result.samples if s.variant == variant and s.figure.startswith("time-")]
+        assert len(times) == expected
+        assert min(times) > 0
+    assert one(result, "lines-inspect", "vm") > 20
