@@ -29,26 +29,37 @@ def ssh_server(host_key: Path, authorized_key: Path) -> Iterator[int]:
     def run(work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, loop).result(timeout=30)
 
-    server = run(_listen(host_key, authorized_key))
+    clients = list[asyncssh.SSHServerConnection]()
+    server = run(_listen(host_key, authorized_key, clients))
     try:
         yield server.get_port()
     finally:
-        server.close()
-        run(server.wait_closed())
+        run(_end(server, clients))
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
 
 
-async def _listen(host_key: Path, authorized_key: Path) -> asyncssh.SSHAcceptor:
+async def _listen(
+    host_key: Path, authorized_key: Path, clients: list[asyncssh.SSHServerConnection]
+) -> asyncssh.SSHAcceptor:
     return await asyncssh.listen(
         "127.0.0.1",
         0,
         server_host_keys=[str(host_key)],
         authorized_client_keys=str(authorized_key),
         process_factory=_run,
+        acceptor=clients.append,
         encoding=None,
     )
+
+
+async def _end(server: asyncssh.SSHAcceptor, clients: list[asyncssh.SSHServerConnection]) -> None:
+    server.close()
+    for client in clients:  # also those that went away without a word
+        client.abort()
+        await client.wait_closed()
+    await server.wait_closed()
 
 
 async def _run(process: asyncssh.SSHServerProcess[bytes]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import urllib.parse
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 
 from pairlab.errors import PluginError
 from pairlab.plugin.libvirt._failures import connect_failure, operation_failure
+from pairlab.plugin.libvirt._ssh import dialled
 from pairlab.plugin.resource import Property, Values
 
 DEFAULT_URI = "qemu:///system"
@@ -38,22 +38,6 @@ def _start_event_loop() -> None:
 
 
 _starting = threading.Lock()
-
-
-def dialled(uri: str) -> str:
-    """The address that is given to libvirt.
-
-    libvirt's `ssh` transport runs the ssh command and ignores `known_hosts`; its `libssh` transport, for the
-    same servers, heeds it. So an address that pins the host key takes that one, and verifies strictly.
-    Source: https://libvirt.org/uri.html#transport-configuration
-    """
-    address = urllib.parse.urlsplit(uri)
-    options = dict(urllib.parse.parse_qsl(address.query))
-    if not address.scheme.endswith("+ssh") or "known_hosts" not in options:
-        return uri
-    defaults = {"known_hosts_verify": "normal"} | ({"sshauth": "privkey"} if "keyfile" in options else {})
-    query = urllib.parse.urlencode(defaults | options, safe="/", quote_via=urllib.parse.quote)
-    return address._replace(scheme=address.scheme.replace("+ssh", "+libssh"), query=query).geturl()
 
 
 def open_connection(uri: str) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import urllib.parse
+from pathlib import Path
 from typing import Any
 
 import libvirt
@@ -12,7 +14,8 @@ import pytest
 from pairlab.errors import PluginError
 from pairlab.plugin.libvirt._failures import connect_failure, operation_failure
 from pairlab.plugin.libvirt._source import open_source
-from pairlab.plugin.libvirt.client import Client, connect, dialled, open_connection
+from pairlab.plugin.libvirt._ssh import dialled
+from pairlab.plugin.libvirt.client import Client, connect, open_connection
 
 
 class Line:
@@ -52,23 +55,30 @@ def test_the_address_comes_from_the_settings() -> None:
     assert connect({"uri": "qemu+ssh://a@b/system"}).uri == "qemu+ssh://a@b/system"
 
 
+@pytest.mark.parametrize("uri", ["qemu:///system", "qemu+ssh://a@h/system?keyfile=/k"])
+def test_an_address_that_pins_no_host_key_is_given_as_it_is(uri: str) -> None:
+    assert dialled(uri) == uri
+
+
 @pytest.mark.parametrize(
-    ("uri", "address"),
-    [
-        ("qemu:///system", "qemu:///system"),
-        ("qemu+ssh://a@h/system?keyfile=/k", "qemu+ssh://a@h/system?keyfile=/k"),
-        (
-            "qemu+ssh://a@h:2/system?keyfile=/k&known_hosts=/a b",
-            "qemu+libssh://a@h:2/system?known_hosts_verify=normal&sshauth=privkey&keyfile=/k&known_hosts=/a%20b",
-        ),
-        (
-            "qemu+ssh://h/system?known_hosts=/h&known_hosts_verify=auto",
-            "qemu+libssh://h/system?known_hosts_verify=auto&known_hosts=/h",
-        ),
-    ],
+    ("query", "strictness"),
+    [("", "true"), ("&known_hosts_verify=auto", "accept-new"), ("&known_hosts_verify=x", "true")],
 )
-def test_a_pinned_host_key_takes_the_transport_that_heeds_it(uri: str, address: str) -> None:
-    assert dialled(uri) == address
+def test_a_pinned_host_key_is_given_to_ssh(query: str, strictness: str) -> None:
+    known_hosts = urllib.parse.quote("/a b;'$x\"%h")
+    uri = f"qemu+ssh://a@h:2/system?keyfile=/k&known_hosts={known_hosts}{query}"
+    address = urllib.parse.urlsplit(dialled(uri))
+    options = dict(urllib.parse.parse_qsl(address.query))
+    assert (address.scheme, address.netloc, options["keyfile"]) == ("qemu+ssh", "a@h:2", "/k")
+    assert options.keys() == {"keyfile", "command"}
+    command = Path(options["command"])
+    assert command.stat().st_mode & 0o777 == 0o700
+    assert command.parent.stat().st_mode & 0o777 == 0o700
+    asked = subprocess.run([command, "-G", "far.example"], capture_output=True, text=True, check=True).stdout
+    known = dict(line.split(" ", 1) for line in asked.splitlines())
+    assert known["userknownhostsfile"] == "/a b;'$x\"%h"
+    assert known["stricthostkeychecking"] == strictness
+    assert known["batchmode"] == "yes"
 
 
 def test_no_daemon_is_told_with_the_next_step() -> None:

@@ -1,0 +1,55 @@
+"""libvirt over ssh with a pinned host key: the ssh command, told which key is the right one."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tempfile
+import urllib.parse
+from functools import cache
+from pathlib import Path
+
+STRICTNESS = {"normal": "yes", "auto": "accept-new", "ignore": "no"}
+"""libvirt's `known_hosts_verify` -> ssh's StrictHostKeyChecking."""
+
+
+def dialled(uri: str) -> str:
+    """The address that is given to libvirt.
+
+    libvirt's `ssh` transport runs the ssh command and ignores `known_hosts`. Its `libssh` transport heeds it,
+    but hangs or crashes in a process that serves libvirt's events, as keepalive needs. So an address with a
+    pinned host key has a command of its own: ssh with that file, which never asks.
+    Source: https://libvirt.org/uri.html#transport-configuration
+    """
+    address = urllib.parse.urlsplit(uri)
+    options = dict(urllib.parse.parse_qsl(address.query))
+    if not address.scheme.endswith("+ssh") or "known_hosts" not in options:
+        return uri
+    known_hosts = options.pop("known_hosts")
+    verify = options.pop("known_hosts_verify", "normal")
+    options.setdefault("command", str(_command(known_hosts, STRICTNESS.get(verify, "yes"))))
+    query = urllib.parse.urlencode(options, safe="/", quote_via=urllib.parse.quote)
+    return address._replace(query=query).geturl()
+
+
+@cache
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="pairlab-ssh-")  # mode 0700, gone with this process
+
+
+@cache
+def _command(known_hosts: str, strictness: str) -> Path:
+    """Write the program that libvirt runs as ssh. Of an option given twice, ssh takes the first."""
+    folder = Path(_folder().name)
+    path = folder / f"ssh-{len(list(folder.iterdir()))}"
+    quoted = re.sub(r'(["\\])', r"\\\1", known_hosts).replace("%", "%%")  # ssh expands %h and the like
+    options = (
+        "BatchMode=yes",
+        f"StrictHostKeyChecking={strictness}",
+        f'UserKnownHostsFile="{quoted}"',
+        "GlobalKnownHostsFile=none",
+    )
+    words = ["exec", "ssh", *(word for option in options for word in ("-o", option))]
+    path.write_text(f'#!/bin/sh\n{shlex.join(words)} "$@"\n')
+    path.chmod(0o700)
+    return path
