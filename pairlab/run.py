@@ -1,4 +1,4 @@
-"""The only place that starts processes: a Runner protocol, here and over ssh."""
+"""The only place that starts processes: the Runner protocol, and the runner for this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -23,12 +23,6 @@ TAIL_LINES = 30
 CHUNK_BYTES = 65536
 OnLine = Callable[[str], None] | None
 GRACE_S = 5.0  # that a command gets to clean up when it is ended early
-CONNECT_TIMEOUT_S = 10
-SSH_FAILED = 255
-BROKEN_SHARE = ("mux_client_", "control master")
-"""What ssh says when a shared connection broke before it took a command. Source: OpenSSH, mux.c."""
-SHARED_S = 5
-"""How long a connection waits for the next command."""
 
 
 @dataclass(frozen=True)
@@ -165,98 +159,6 @@ class LocalRunner:
             check=False,
         )
         return done.stderr.decode(errors="replace")
-
-
-@dataclass(frozen=True)
-class SshRunner:
-    """Runs commands on a machine reached by ssh, with a key of its own and pinned host keys.
-
-    Args:
-        address: Where the machine answers.
-        user: The account there.
-        key: Private key file, mode 0600.
-        known_hosts: File with the machine's pinned host key.
-        local: Runner that starts ssh.
-        port: TCP port of its ssh server.
-        jump: `user@host:port` to go through, by the user's default key; empty to go straight.
-        prefix: Begins every command there, such as `sudo`.
-        control: Folder of this account's alone for sockets by which commands that follow one another share
-            a connection; None connects anew each time. Under emulation a connection costs a guest seconds.
-    """
-
-    address: str
-    user: str
-    key: Path
-    known_hosts: Path
-    local: Runner = field(default_factory=LocalRunner)
-    port: int = 22
-    jump: str = ""
-    prefix: tuple[str, ...] = ()
-    control: Path | None = None
-
-    def argv(self, argv: Sequence[str], *, tty: bool = False) -> list[str]:
-        """The ssh command line that runs `argv` there; no `argv` means a login shell."""
-        command = ["ssh", *self._flags("-p", tty=tty), *(["-t"] if tty else [])]
-        # ssh joins its arguments with spaces for the remote shell: quote them for it.
-        return [*command, f"{self.user}@{self.address}", *([shlex.join(argv)] if argv else [])]
-
-    def copy_argv(self, source: Path, target: str) -> list[str]:
-        """The scp command line that copies a local file to a path there."""
-        return ["scp", "-q", *self._flags("-P"), str(source), f"{self.user}@{self.address}:{target}"]
-
-    def _flags(self, port: str, *, tty: bool = False) -> list[str]:
-        """What ssh and scp are told alike; they differ in the letter for the port."""
-        options = [
-            f'UserKnownHostsFile="{self.known_hosts}"',
-            "GlobalKnownHostsFile=/dev/null",
-            "StrictHostKeyChecking=yes",
-            "IdentitiesOnly=yes",
-            "PasswordAuthentication=no",
-            f"ConnectTimeout={CONNECT_TIMEOUT_S}",
-            "LogLevel=ERROR",
-        ]
-        options += [] if tty else ["BatchMode=yes"]
-        if self.control is not None:
-            # %C: a digest of machine, port and account. A machine that died is noticed within seconds.
-            options += [
-                "ControlMaster=auto",
-                f"ControlPersist={SHARED_S}",
-                f'ControlPath="{self.control}/%C"',
-            ]
-            options += ["ServerAliveInterval=1", "ServerAliveCountMax=3"]
-        flags = [word for option in options for word in ("-o", option)]
-        flags = ["-F", "none", "-i", str(self.key), port, str(self.port), *flags]
-        return [*flags, *(["-J", self.jump] if self.jump else [])]
-
-    def run(
-        self,
-        argv: Sequence[str],
-        *,
-        check: bool = True,
-        input_text: str | None = None,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
-        timeout_s: float | None = None,
-        on_line: Callable[[str], None] | None = None,
-    ) -> Completed:
-        """See `Runner.run`; `env` and `cwd` hold on the far machine."""
-        where = ["env", f"--chdir={cwd}"] if cwd is not None else []
-        remote = [*self.prefix, *where, *_with_env(argv, env)]
-        given = {"input_text": input_text, "timeout_s": timeout_s, "on_line": on_line}
-        done = self.local.run(self.argv(remote), check=False, **given)  # type: ignore[arg-type]
-        said = done.stderr + done.stdout
-        if self.control and done.returncode == SSH_FAILED and any(told in said for told in BROKEN_SHARE):
-            return replace(self, control=None).run(argv, check=check, env=env, cwd=cwd, **given)  # type: ignore[arg-type]
-        return checked(done) if check else done
-
-    def interactive(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
-        """See `Runner.interactive`."""
-        remote = [*self.prefix, *_with_env(argv, env)] if argv else []
-        return self.local.interactive(self.argv(remote, tty=True))
-
-
-def _with_env(argv: Sequence[str], env: Mapping[str, str] | None) -> list[str]:
-    return ["env", *(f"{name}={value}" for name, value in env.items()), *argv] if env else list(argv)
 
 
 def _execute(

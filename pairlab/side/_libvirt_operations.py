@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
 from pairlab.model import Operation
-from pairlab.run import SshRunner
 from pairlab.side._libvirt_objects import LibvirtObjects
+from pairlab.ssh import SshRunner
 
 NOTE = "/tmp/pairlab-note"
 SNAPSHOT = f"manage-{'0' * 12}.qcow2"

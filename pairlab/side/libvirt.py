@@ -15,7 +15,7 @@ from xml.etree import ElementTree
 
 from pairlab.errors import HostError, SideError
 from pairlab.model import PROJECT, Instance, Layer, Operation, SideName
-from pairlab.run import Runner, SshRunner
+from pairlab.run import Runner
 from pairlab.side import Footprint, SideContext, Started, _process, pick
 from pairlab.side._console import ConsoleWatcher
 from pairlab.side._footprint import Processes, elsewhere, ended, living
@@ -23,6 +23,7 @@ from pairlab.side._layers import here
 from pairlab.side._libvirt_layers import read_layers
 from pairlab.side._libvirt_objects import LibvirtObjects
 from pairlab.side._libvirt_operations import read_operations
+from pairlab.ssh import SshRunner
 
 GUEST_USER = "lab"
 SHUTDOWN_TIMEOUT_S = 60.0

@@ -11,7 +11,8 @@ import pytest
 
 from pairlab import run
 from pairlab.errors import CommandError
-from pairlab.run import Completed, LocalRunner, SshRunner, tail
+from pairlab.run import Completed, LocalRunner, tail
+from pairlab.ssh import SshRunner
 
 
 class RecordingRunner:

@@ -12,8 +12,9 @@ import pytest
 from ssh_server import ssh_server
 
 from pairlab.errors import CommandError
-from pairlab.run import Completed, LocalRunner, Runner, SshRunner
+from pairlab.run import Completed, LocalRunner, Runner
 from pairlab.side._docker_exec import DockerExecRunner
+from pairlab.ssh import SshRunner
 
 AWKWARD = ["two words", "", "it's", 'say "hi"', "$HOME", "`id`", "a;b", "*", "\\", "-n", "line\nbreak", "ü"]
 

@@ -21,7 +21,8 @@ from pairlab.image.store import ImageStore
 from pairlab.model import WorkloadImages
 from pairlab.plugin.libvirt._iso import make_iso
 from pairlab.render import render
-from pairlab.run import LocalRunner, SshRunner
+from pairlab.run import LocalRunner
+from pairlab.ssh import SshRunner
 from stacks.pair import WEB as PLAIN_WEB
 
 pytestmark = pytest.mark.integration

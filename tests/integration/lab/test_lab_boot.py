@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from lab_commands import Commands, doors, get, left_of, until
 
-from pairlab.run import LocalRunner, SshRunner
+from pairlab.run import LocalRunner
+from pairlab.ssh import SshRunner
 
 pytestmark = pytest.mark.integration
 
