@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 POLL_S = 0.1
+PATIENCE_S = 10.0
 CHUNK_BYTES = 65536
 KEPT_CHARACTERS = 65536
 NO_DATA_YET = -2
@@ -33,7 +34,10 @@ class _Console:
 
 @dataclass
 class ConsoleWatcher:
-    """Reads the consoles of all running domains of a lab, those that start later too.
+    """Reads the consoles of a lab's domains that start while it watches.
+
+    A domain that ran before is left alone: it may be about to be replaced, and libvirt 9.0 locks up when a
+    domain goes while its console is being read (virChrdevFree against the end of the stream).
 
     libvirt delivers a stream's data while it answers another call on the same connection: listing the
     domains at each turn does both, and needs no event loop in this process.
@@ -46,11 +50,13 @@ class ConsoleWatcher:
     connection: Any
     running: Callable[[], Iterable[Any]]
     _consoles: dict[tuple[str, int], _Console] = field(default_factory=dict[tuple[str, int], _Console])
+    _before: frozenset[tuple[str, int]] = frozenset()
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin, in a thread of its own."""
+        self._before = frozenset((domain.name(), domain.ID()) for domain in self.running())
         self._thread = threading.Thread(target=self._watch, name="console-watcher", daemon=True)
         self._thread.start()
 
@@ -58,7 +64,7 @@ class ConsoleWatcher:
         """End; what was read stays for `tail`."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(PATIENCE_S)  # a daemon that has locked up never answers
             self._thread = None
 
     def tail(self, domain: str, lines: int) -> str:
@@ -88,7 +94,7 @@ class ConsoleWatcher:
     def _turn(self, libvirt: Any) -> None:
         for domain in self.running():
             key = (domain.name(), domain.ID())
-            if key not in self._consoles:
+            if key not in self._consoles and key not in self._before:
                 self._consoles[key] = self._open(libvirt, domain)
         for console in self._consoles.values():
             self._read(libvirt, console)

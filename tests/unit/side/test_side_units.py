@@ -181,7 +181,8 @@ def test_the_watcher_keeps_the_last_lines_without_escapes() -> None:
     domain = FakeDomain(
         [b"\x1bc\x1b[2J\x1b[0;1mone\r\ntw", b"o\r\n\r\n[  \x1b[32mOK\x1b[0m  ] thr", b"ee \xc3\xbc"]
     )
-    watcher = ConsoleWatcher(connection, lambda: [domain])
+    listed = iter([[]])
+    watcher = ConsoleWatcher(connection, lambda: next(listed, [domain]))
     watcher.start()
     watcher.stop()
     assert watcher.tail("one", 10) == "one\ntwo\n[  OK  ] three ü"
@@ -189,6 +190,15 @@ def test_the_watcher_keeps_the_last_lines_without_escapes() -> None:
     assert watcher.tail("other", 9) == ""
     assert len(connection.streams) == 1
     assert connection.streams[0].aborted
+    assert connection.closed
+
+
+def test_the_watcher_leaves_alone_what_ran_before_it() -> None:
+    connection = FakeConnection()
+    watcher = ConsoleWatcher(connection, lambda: [FakeDomain([b"one"])])
+    watcher.start()
+    watcher.stop()
+    assert connection.streams == []
     assert connection.closed
 
 
