@@ -85,7 +85,7 @@ def test_the_readme_names_every_command() -> None:
     listed = subprocess.run(["./inv", "--list"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     tasks = re.findall(r"^  ([a-z.]+)  ", listed, re.MULTILINE)
     assert len(tasks) > 15
-    missing = [task for task in tasks if not re.search(rf"\b{re.escape(task)}\b", README)]
+    missing = [task for task in tasks if not re.search(rf"(?:inv |invoke |`){re.escape(task)}\b", README)]
     assert missing == ["check"]  # for those who change pairlab: CONTRIBUTING.md has it
 
 

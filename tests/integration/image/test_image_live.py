@@ -181,7 +181,10 @@ def shell(keys: Path, port: int) -> SshRunner:
     known = keys / "known_hosts"
     public = " ".join((keys / "host.pub").read_text().split()[:2])
     known.write_text(f"[127.0.0.1]:{port} {public}\n")
-    return SshRunner("127.0.0.1", "lab", keys / "user", known, port=port)
+    guest, deadline = SshRunner("127.0.0.1", "lab", keys / "user", known, port=port), time.monotonic() + 60
+    while guest.run(["true"], check=False).returncode:  # the page is served before sshd is up
+        assert time.monotonic() < deadline, "the guest lets nobody in"
+    return guest
 
 
 def test_a_vm_serves_and_is_what_its_seed_says(images: WorkloadImages, keys: Path, tmp_path: Path) -> None:
