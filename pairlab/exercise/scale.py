@@ -26,12 +26,12 @@ from pairlab.model import Instance, SideName
 from pairlab.results import Conclusion, Figure, RunResult, Timeline, Variant
 from pairlab.side import Side
 
-STEADY = 20
-"""Good answers before and after a change: a second of calm at the client's rate."""
+STEADY = 10
+"""Good answers before and after a change: half a second of calm at the client's rate."""
 HELD_S = 1.0
 READY_TIMEOUT_S = 60.0
 GONE_TIMEOUT_S = 60.0
-IDLE_S = 10.0
+IDLE_S = 4.0
 
 
 class LabExercise:
