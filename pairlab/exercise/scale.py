@@ -84,7 +84,7 @@ class LabExercise:
         with log.doing(variant):
             with self._loaded(fleet) as client, log.step("grow", **_words(fleet)) as changes:
                 start = now()
-                outcome = self._lab.declare(_declared(self._lab.declared, fleet.side, MANY))
+                outcome = self._lab.declare(_declared(self._lab.declared, fleet.side, MANY), commands=False)
                 answers = {
                     name: client.await_answer(name, since=start, timeout_s=READY_TIMEOUT_S) for name in new
                 }
