@@ -55,6 +55,10 @@ class StateLockedError(EngineError):
     """Another run holds the lab's state."""
 
 
+class RolledBackError(EngineError):
+    """The orchestrator took a release back by itself: what ran before runs again."""
+
+
 class SideError(LabError):
     """One side of a lab could not be reached or did not do what was asked."""
 

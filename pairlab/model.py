@@ -8,7 +8,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
@@ -214,6 +214,7 @@ class Workload:
         enable: systemd units, besides `unit`, that the VM starts.
         unit_lines: Lines of the `[Service]` section that its unit gets in a VM.
         stop_signal: What ends the container's main process gracefully.
+        broken: Those of `files` that differ in a release whose health check fails -> their templates there.
     """
 
     name: str
@@ -228,6 +229,12 @@ class Workload:
     enable: tuple[str, ...] = ()
     unit_lines: tuple[str, ...] = ()
     stop_signal: str = "SIGTERM"
+    broken: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def broken_release(self) -> Workload:
+        """The same workload in a release whose health check fails, as exercises release one."""
+        return replace(self, files={**self.files, **self.broken}, broken={})
 
 
 @dataclass(frozen=True)

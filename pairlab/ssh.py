@@ -99,6 +99,11 @@ class SshRunner:
             return replace(self, control=None).run(argv, check=check, env=env, cwd=cwd, **given)  # type: ignore[arg-type]
         return checked(done) if check else done
 
+    def unshare(self) -> None:
+        """Give up the shared connection, as the machine is about to know nothing of it any more."""
+        if self.control is not None:
+            self.local.run([*self.argv(())[:-1], "-O", "exit", f"{self.user}@{self.address}"], check=False)
+
     def interactive(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
         """See `Runner.interactive`."""
         remote = [*self.prefix, *_with_env(argv, env)] if argv else []

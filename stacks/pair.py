@@ -94,6 +94,7 @@ WEB = Workload(
         "/etc/pairlab/page.html": "workload/web/default.html.j2",
         "/usr/local/lib/pairlab/prepare": "workload/web/prepare.sh.j2",
     },
+    broken={"/etc/nginx/nginx.conf": "workload/web/broken.conf.j2"},
     executable=("/usr/local/lib/pairlab/prepare",),
     # Its configuration was checked when the image was built.
     unit_lines=("ExecStartPre=", "ExecStartPre=/usr/local/lib/pairlab/prepare"),

@@ -24,6 +24,7 @@ COUNTER = dataclasses.replace(
         "/usr/local/lib/pairlab/prepare": "workload/counter/prepare.sh.j2",
         "/usr/local/lib/pairlab/visits.lua": "workload/counter/visits.lua.j2",
     },
+    broken={"/etc/nginx/nginx.conf": "workload/counter/broken.conf.j2"},
 )
 
 REDIS = Workload(

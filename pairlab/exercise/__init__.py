@@ -39,6 +39,8 @@ class Declaration:
         fresh_containers: Likewise for containers.
         updates: The lab serves the update from its own package repository.
         supervised: The orchestrator brings back containers that end.
+        broken_vms: Indexes of the VMs that run a release whose health check fails.
+        broken_containers: Whether the containers run that release.
     """
 
     vms: int
@@ -51,6 +53,8 @@ class Declaration:
     fresh_containers: int = 0
     updates: bool = False
     supervised: bool = True
+    broken_vms: frozenset[int] = frozenset()
+    broken_containers: bool = False
 
     def count(self, side: SideName) -> int:
         """Number of instances on a side."""
@@ -77,15 +81,19 @@ class Lab(Protocol):
     def port(self, side: SideName) -> int:
         """Loopback port of a side's front door."""
 
-    def declare(self, declaration: Declaration, *, refresh: bool = False, commands: bool = True) -> Outcome:
+    def declare(
+        self, declaration: Declaration, *, refresh: bool = False, commands: bool = True, ready: bool = True
+    ) -> Outcome:
         """Make the lab what is declared, and wait until every instance answers.
 
         Args:
             declaration: What it is to be.
             refresh: Look at what is really there first, so that drift is put right.
             commands: Wait also until commands can be run in every instance.
+            ready: Wait until every instance answers well; one of a broken release never does.
 
         Raises:
+            RolledBackError: The orchestrator took it back by itself; its own words are in the message.
             EngineError: The engine failed.
             SideError: An instance never answered.
         """
@@ -110,6 +118,16 @@ class Lab(Protocol):
 
     def manifest(self, side: SideName, *, updated: bool) -> Mapping[str, str]:
         """Package -> version, as the image was built."""
+
+    def broken_images(self) -> Mapping[SideName, str]:
+        """Versions of the images of a release whose health check fails; built if they are missing.
+
+        Raises:
+            ExerciseError: The workload has no such release.
+        """
+
+    def broken_files(self) -> Mapping[str, str]:
+        """Path -> text of the files in which that release differs, as a VM has them."""
 
     def update_bytes(self) -> int:
         """Bytes of the update's package files."""

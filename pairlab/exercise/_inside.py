@@ -187,6 +187,31 @@ def start_of_workload(runner: Runner, workload: Workload) -> str:
     return _started(runner, processes(runner, workload).main)
 
 
+def health_status(runner: Runner, workload: Workload) -> int:
+    """HTTP status that an instance itself gets from its workload's health path; 0 where nothing answers."""
+    words = [str(workload.port), workload.health_path]
+    done = runner.run(["bash", "-c", _ASK, "bash", *words], check=False, timeout_s=END_TIMEOUT_S)
+    return int(done.stdout or 0) if done.returncode == 0 else 0
+
+
+WELL = 200
+_ASK = r"""
+exec 3<> "/dev/tcp/127.0.0.1/$1" || exit
+printf 'GET %s HTTP/1.0\r\nHost: localhost\r\n\r\n' "$2" >&3
+read -r _ status _ <&3 && echo "$status"
+"""
+
+
+def write_note(admin: Runner, path: str) -> None:
+    """Write a small file so that it is on the disk."""
+    admin.run(["sh", "-c", 'date > "$1" && sync "$1"', "sh", path])
+
+
+def has_file(runner: Runner, path: str) -> bool:
+    """Whether there is a file in an instance."""
+    return runner.run(["test", "-e", path], check=False).returncode == 0
+
+
 def clock_ahead_s(runner: Runner) -> float:
     """Seconds that the instance's clock is ahead of this host's, as exact as asking it is quick."""
     asked = time.time()

@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 
 INDEX = 0
 """Number of the instance that each fault is done to."""
-NOBODY_S = 10.0
+NOBODY_S = 4.0
 """How long one is watched that nobody is expected to bring back; a service manager takes no second."""
+SILENT_S = 7.0
+"""The same where the front door is still to find out: its health checks and its clients wait for answers."""
+ALONE_S = 8.0
+"""The same where an orchestrator is told to do nothing; otherwise it takes about half of that."""
 SUPERVISOR_S = 90.0
 """How long a supervisor gets; an orchestrator awaits several failed health checks and a grace period."""
 RUNNING = ("running", "idle")
@@ -129,6 +133,7 @@ class VmHung(VmApp):
     """The serving processes hang in a VM: they stay, and answer nothing."""
 
     variant = plan.VM_HUNG
+    watch_s = SILENT_S
 
     def strike(self) -> None:
         """See `Fault.strike`."""
@@ -156,6 +161,7 @@ class VmKilled(Fault):
 class Frozen(Fault):
     """An instance stops where it is."""
 
+    watch_s = SILENT_S
     renews = False
 
     @contextmanager
@@ -256,7 +262,7 @@ class ContainerAlone(ContainerKilled):
     """A container is killed whose orchestrator is told not to bring it back."""
 
     variant = plan.CONTAINER_ALONE
-    watch_s = NOBODY_S
+    watch_s = ALONE_S
 
     @contextmanager
     def arranged(self, log: Log) -> Iterator[None]:

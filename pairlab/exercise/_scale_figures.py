@@ -51,7 +51,7 @@ SPARE_MEMORY = Figure(
 )  # fmt: skip
 SPARE_CPU = Figure(
     key="spare-cpu", title="CPU of an idle spare", unit="%",
-    method="CPU time of each new instance over ten seconds in which no client asks, of one core; health "
+    method="CPU time of each new instance over four seconds in which no client asks, of one core; health "
     "checks go on.",
 )  # fmt: skip
 SPARE_DISK = Figure(
@@ -81,9 +81,9 @@ def _latency(when: str, key: str, method: str) -> tuple[Figure, Figure]:
     return median, worst
 
 
-BEFORE = _latency("before the spike", "before", "in the five seconds before")
+BEFORE = _latency("before the spike", "before", "in the three seconds before")
 DURING = _latency("in the spike", "during", "from the first to the last request of the spike")
-AFTER = _latency("after the spike", "after", "in the five seconds after the spike's last request was sent")
+AFTER = _latency("after the spike", "after", "in the three seconds after the spike's last request was sent")
 NORMAL = Figure(
     key="back-to-normal", title="back to normal after the spike", unit="s",
     method="From when the last request of the spike was sent to when that request of the steady client was "

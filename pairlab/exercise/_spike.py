@@ -13,8 +13,8 @@ from pairlab.exercise._client import GOOD, RATE_HZ, Client, Request
 
 SPIKE_HZ = 30 * RATE_HZ
 """More than two emulated VMs can bear, and less than what would keep a core of this host busy with asking."""
-SPIKE_S = 5.0
-CALM_S = 5.0
+SPIKE_S = 3.0
+CALM_S = 3.0
 """How long latency is looked at before the spike, and after it."""
 WINDOW = int(RATE_HZ)
 """Requests of the steady client in a second."""

@@ -26,12 +26,12 @@ from pairlab.model import Instance, SideName
 from pairlab.results import Conclusion, Figure, RunResult, Timeline, Variant
 from pairlab.side import Side
 
-STEADY = 20
-"""Good answers before and after a change: a second of calm at the client's rate."""
+STEADY = 10
+"""Good answers before and after a change: half a second of calm at the client's rate."""
 HELD_S = 1.0
 READY_TIMEOUT_S = 60.0
 GONE_TIMEOUT_S = 60.0
-IDLE_S = 10.0
+IDLE_S = 4.0
 
 
 class LabExercise:
@@ -84,7 +84,7 @@ class LabExercise:
         with log.doing(variant):
             with self._loaded(fleet) as client, log.step("grow", **_words(fleet)) as changes:
                 start = now()
-                outcome = self._lab.declare(_declared(self._lab.declared, fleet.side, MANY))
+                outcome = self._lab.declare(_declared(self._lab.declared, fleet.side, MANY), commands=False)
                 answers = {
                     name: client.await_answer(name, since=start, timeout_s=READY_TIMEOUT_S) for name in new
                 }

@@ -163,7 +163,8 @@ def short_digest(value: object, length: int) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:length]
 
 
-def _workload_files(workload: Workload, side: str) -> dict[str, File]:
+def workload_files(workload: Workload, side: str) -> dict[str, File]:
+    """Path -> file, of what a workload's image gets on a side."""
     executable = set(workload.executable)
     return {
         path: File(render(template, side=side, port=workload.port), 0o755 if path in executable else 0o644)
@@ -181,7 +182,7 @@ def vm_recipe(workload: Workload, updates: Repository | None = None, *, boot: Bo
     """The VM disk of a workload: a whole system, of which only what the workload needs starts first."""
     units = (workload.unit, *workload.enable)
     first = " ".join((*units, "ssh.service"))
-    files = _workload_files(workload, "vm") | {
+    files = workload_files(workload, "vm") | {
         "/usr/local/sbin/pairlab-seed": File(render("guest/pairlab-seed.pl.j2"), 0o755),
     }
     for name in ("pairlab.target", "pairlab-seed.service", "pairlab-settle.service"):
@@ -209,7 +210,7 @@ def vm_recipe(workload: Workload, updates: Repository | None = None, *, boot: Bo
 def container_recipe(workload: Workload, updates: Repository | None = None) -> Recipe:
     """The container image of a workload: user space only, one process, no root."""
     probe = "/usr/local/bin/healthcheck"
-    files = _workload_files(workload, "container") | {
+    files = workload_files(workload, "container") | {
         "/usr/local/bin/entrypoint": File(render("workload/entrypoint.sh.j2"), 0o755),
         probe: File(
             render("workload/healthcheck.pl.j2", port=workload.port, health_path=workload.health_path), 0o755

@@ -32,6 +32,7 @@ from pairlab.model import (
     placeholder_spec,
 )
 from pairlab.session.keys import ensure_keys
+from pairlab.session.rollbacks import telling_rollbacks
 from pairlab.session.settings import load_settings
 from pairlab.session.spec import load_stack, record_spec, tiers_of
 from pairlab.session.workbench import Confirm, Workbench, last_settings
@@ -102,6 +103,7 @@ def up(
     Raises:
         SettingError: A setting is wrong; nothing was touched.
         ConflictError: A port or the subnet is taken; nothing was created.
+        RolledBackError: The orchestrator took a release back: containers are what they were before.
         EngineError: The engine failed; what was made is recorded, and the next `up` or `down` goes on.
         SideError: An instance never answered.
     """
@@ -119,7 +121,8 @@ def up(
     _recover(bench, engine, lab)
     vm_side = bench.side(lab, SideName.VM)
     with vm_side.watching():
-        outcome = engine.up(lab, lambda: stack.declare(spec), progress=bench.progress, refresh=True)
+        with telling_rollbacks(bench.side(lab, SideName.CONTAINER), lab):
+            outcome = engine.up(lab, lambda: stack.declare(spec), progress=bench.progress, refresh=True)
         ready = await_ready(bench, spec, tiers, vm_side)
     urls = {side: f"http://127.0.0.1:{spec.port(side)}" for side in SideName}
     return UpResult(spec, outcome, urls, ready, time.monotonic() - started, reason)

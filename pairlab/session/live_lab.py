@@ -7,9 +7,11 @@ from dataclasses import replace
 from functools import cached_property
 
 from pairlab import side as sides
+from pairlab.errors import ExerciseError
 from pairlab.exercise import Declaration
 from pairlab.exercise._fleet import Fleet
 from pairlab.image.apt_source import AptSource
+from pairlab.image.recipe import workload_files
 from pairlab.model import (
     PACKAGES_URL,
     Change,
@@ -28,6 +30,7 @@ from pairlab.model import (
 from pairlab.run import Runner
 from pairlab.session.keys import ensure_keys
 from pairlab.session.lab import await_ready
+from pairlab.session.rollbacks import telling_rollbacks
 from pairlab.session.spec import load_stack, pin_hosts, tiers_of
 from pairlab.session.workbench import Workbench, known_spec
 
@@ -59,11 +62,13 @@ class LiveLab:
         """See `Lab.port`."""
         return self.base.port(side)
 
-    def declare(self, declaration: Declaration, *, refresh: bool = False, commands: bool = True) -> Outcome:
+    def declare(
+        self, declaration: Declaration, *, refresh: bool = False, commands: bool = True, ready: bool = True
+    ) -> Outcome:
         """See `Lab.declare`."""
         spec = self._spec(declaration)
         self.declared = declaration  # also where it fails: what then is there is some of both
-        outcome = self._up(spec, refresh=refresh)
+        outcome = self._up(spec, refresh=refresh, ready=ready)
         if commands:
             self.await_commands()
         return outcome
@@ -120,6 +125,16 @@ class LiveLab:
         version = images.vm.version if side is SideName.VM else images.container.version
         return self._bench.images.manifest(version)
 
+    def broken_images(self) -> Mapping[SideName, str]:
+        """See `Lab.broken_images`."""
+        images = self._broken_images
+        return {SideName.VM: images.vm.version, SideName.CONTAINER: images.container.version}
+
+    def broken_files(self) -> Mapping[str, str]:
+        """See `Lab.broken_files`."""
+        files = workload_files(self.workload.broken_release, "vm")
+        return {path: files[path].content for path in self.workload.broken}
+
     def update_bytes(self) -> int:
         """See `Lab.update_bytes`."""
         return sum(file.stat().st_size for file in self._update_alone.folder.glob("*.deb"))
@@ -163,6 +178,17 @@ class LiveLab:
         )
 
     @cached_property
+    def _broken_images(self) -> WorkloadImages:
+        if not self.workload.broken:
+            raise ExerciseError(
+                f"workload {self.workload.name!r} has no release whose health check fails",
+                hint="name its differing files in the stack, as `broken`",
+            )
+        return self._bench.images.ensure(
+            self.workload.broken_release, progress=self._bench.progress, boot=self.base.settings.boot
+        )
+
+    @cached_property
     def _disk_booting(self) -> VmImage:
         return self._bench.images.ensure(self.workload, progress=self._bench.progress, boot="disk").vm
 
@@ -178,9 +204,12 @@ class LiveLab:
         images = dict(base.images)
         if declaration.updated_containers:
             images[name] = replace(images[name], container=self._updated_images.container)
+        if declaration.broken_containers:
+            images[name] = replace(images[name], container=self._broken_images.container)
         hosts = self._front_hosts(settings_spec := replace(base, settings=settings))
         vm_images = {hosts[index]: self._updated_images.vm for index in declaration.updated_vms}
         vm_images |= {hosts[index]: self._disk_booting for index in declaration.own_kernel_vms}
+        vm_images |= {hosts[index]: self._broken_images.vm for index in declaration.broken_vms}
         tiers = self._tiers(settings_spec)
         every_host = [host for tier in tiers for host in tier.host_names()]
         return replace(
@@ -205,15 +234,20 @@ class LiveLab:
     def _tiers(self, spec: LabSpec) -> list[Tier]:
         return tiers_of(self._stack, self.name, spec.settings, spec.keys)
 
-    def _up(self, spec: LabSpec, *, refresh: bool) -> Outcome:
+    def _up(self, spec: LabSpec, *, refresh: bool, ready: bool = True) -> Outcome:
         tiers = self._tiers(spec)
         pin_hosts(spec, tiers)
         vm_side = self.sides[SideName.VM]
         with vm_side.watching():
-            outcome = self._engine.up(
-                self.name, lambda: self._stack.declare(spec), progress=self._bench.progress, refresh=refresh
-            )
-            await_ready(self._bench, spec, tiers, vm_side)
+            with telling_rollbacks(self.sides[SideName.CONTAINER], self.name):
+                outcome = self._engine.up(
+                    self.name,
+                    lambda: self._stack.declare(spec),
+                    progress=self._bench.progress,
+                    refresh=refresh,
+                )
+            if ready:
+                await_ready(self._bench, spec, tiers, vm_side)
         return outcome
 
 

@@ -136,6 +136,26 @@ class Side(Protocol):
     def thaw(self, index: int, *, tier: str = "") -> None:
         """Let a frozen instance go on; fine if it is not frozen."""
 
+    def keep(self, index: int, *, tier: str = "") -> None:
+        """Keep a running instance as it is, disk and memory, while it goes on; there is one place for it.
+
+        Raises:
+            SideError: It does not run; or its stack cannot put a running instance back.
+        """
+
+    def put_back(self, index: int, *, tier: str = "") -> None:
+        """Make an instance what it was when it was kept, its clock too, and forget what was kept.
+
+        Raises:
+            SideError: It was not kept; or its stack cannot put a running instance back.
+        """
+
+    def rollbacks(self) -> list[str]:
+        """What an orchestrator took back by itself at the latest update of each service, in words.
+
+        Two of one service differ at least in the time that they name.
+        """
+
     def written_bytes(self, index: int, *, tier: str = "") -> int:
         """Bytes of disk that an instance has of its own, beside the image that it shares."""
 

@@ -199,6 +199,11 @@ class LibvirtObjects:
             )
         return before
 
+    def volumes(self, libvirt: Any) -> list[Any]:
+        """The volumes in the lab's pool, as they are now."""
+        pool = self._pool(libvirt)
+        return _volumes(pool) if pool is not None else []
+
     def discard(self, names: Collection[str], progress: Callable[[str], None]) -> list[str]:
         """See `Side.discard`."""
         removed = []

@@ -13,6 +13,7 @@ from pairlab.side import SideContext
 
 POLL_S = 0.1
 GONE_TIMEOUT_S = 90.0
+ROLLED_BACK = "rollback_completed"
 NOT_FOUND, CONFLICT, FORBIDDEN, NO_MANAGER = 404, 409, 403, 503
 
 
@@ -71,6 +72,15 @@ class SwarmObjects:
     def services(self, api: Any) -> list[dict[str, Any]]:
         """The lab's services."""
         return list(api.services(filters=self._of_lab))
+
+    def rollbacks(self, api: Any) -> list[str]:
+        """See `Side.rollbacks`."""
+        updates = [(each["Spec"]["Name"], each.get("UpdateStatus") or {}) for each in self.services(api)]
+        return [
+            f"service {name}: {update.get('Message', '')} ({update.get('CompletedAt', '')})"
+            for name, update in updates
+            if update.get("State") == ROLLED_BACK
+        ]
 
     def tasks(self, api: Any) -> list[dict[str, Any]]:
         """Tasks of the lab's services, past ones too, and those of services that were just removed."""

@@ -20,6 +20,7 @@ from pairlab.side import Footprint, SideContext, Started, _process, pick
 from pairlab.side._console import ConsoleWatcher
 from pairlab.side._footprint import Processes, elsewhere, ended, living
 from pairlab.side._layers import here
+from pairlab.side._libvirt_kept import Kept
 from pairlab.side._libvirt_layers import read_layers
 from pairlab.side._libvirt_objects import LibvirtObjects
 from pairlab.side._libvirt_operations import read_operations
@@ -72,7 +73,9 @@ class LabSide:
         return self._ssh(index, tier, admin=admin)
 
     def _ssh(self, index: int, tier: str, *, admin: bool = False) -> SshRunner:
-        instance = self._running(index, tier)
+        return self._ssh_to(self._running(index, tier), admin=admin)
+
+    def _ssh_to(self, instance: Instance, *, admin: bool = False) -> SshRunner:
         if not instance.address:
             raise SideError(f"no address of {instance.name} is known", hint="run `invoke lab.up` again")
         return SshRunner(
@@ -152,6 +155,22 @@ class LabSide:
         """See `Side.thaw`; its clock goes on from where it stopped."""
         self._objects.resume(pick(self.instances(), self.name, tier, index).handle)
 
+    def keep(self, index: int, *, tier: str = "") -> None:
+        """See `Side.keep`: a file holds its memory, and a new top on its disk takes all that it writes."""
+        domain = self._running(index, tier).handle
+        self._ssh(index, tier).unshare()
+        self._kept(domain).take()
+
+    def put_back(self, index: int, *, tier: str = "") -> None:
+        """See `Side.put_back`."""
+        instance = pick(self.instances(), self.name, tier, index)
+        self._ssh_to(instance).unshare()
+        self._kept(instance.handle).restore()
+
+    def rollbacks(self) -> list[str]:
+        """See `Side.rollbacks`: nobody watches a release."""
+        return []
+
     def written_bytes(self, index: int, *, tier: str = "") -> int:
         """See `Side.written_bytes`: what its overlay disk occupies."""
         return self._objects.overlay_bytes(pick(self.instances(), self.name, tier, index).handle)
@@ -229,6 +248,9 @@ class LabSide:
     def close(self) -> None:
         """See `Side.close`."""
         self._objects.close()
+
+    def _kept(self, domain: str) -> Kept:
+        return Kept(self._objects, domain, self._context)
 
     def _running(self, index: int, tier: str) -> Instance:
         instance = pick(self.instances(), self.name, tier, index)

@@ -149,6 +149,23 @@ class LabSide:
             if container and _is_paused(api, container):
                 api.unpause(container)
 
+    def keep(self, index: int, *, tier: str = "") -> None:
+        """See `Side.keep`."""
+        raise SideError(
+            f"{Instance(self.name, index, '', tier=tier).name} cannot be kept to be put back: an engine makes"
+            " an image of a container's files, from which others start, but puts no running one back",
+            hint="declare the image before again: what starts from it begins afresh",
+        )
+
+    def put_back(self, index: int, *, tier: str = "") -> None:
+        """See `Side.put_back`."""
+        self.keep(index, tier=tier)
+
+    def rollbacks(self) -> list[str]:
+        """See `Side.rollbacks`."""
+        with self._objects.mapped() as api:
+            return self._objects.rollbacks(api)
+
     def written_bytes(self, index: int, *, tier: str = "") -> int:
         """See `Side.written_bytes`: the container's writable layer."""
         container = pick(self.instances(), self.name, tier, index).handle

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pulumi
 import pytest
 
+from pairlab.image.recipe import workload_files
 from pairlab.model import (
     MAX_INSTANCES,
     PACKAGES_HOST,
@@ -21,7 +22,7 @@ from pairlab.model import (
     SideName,
     placeholder_spec,
 )
-from pairlab.session.spec import load_stack, stack_names
+from pairlab.session.spec import load_stack, stack_names, tiers_of
 
 FIXED_NAMES = (
     "libvirt:index/domain:Domain",
@@ -214,6 +215,22 @@ def test_one_vm_of_another_image_leaves_the_others_alone() -> None:
     after = changed(declare_spec("pair", spec), declare_spec("pair", rolled))
     made = {f"dev-vm-web-{kind}-0123456789ab" for kind in ("base", "kernel", "initrd")}
     assert after == made | {"dev-vm-vm-1", "dev-vm-vm-1-disk", "dev-vm-vm-1-seed"}
+
+
+@pytest.mark.parametrize("side", list(SideName))
+def test_a_broken_release_of_what_is_in_front_differs_in_its_health_only(stack: str, side: SideName) -> None:
+    draft = placeholder_spec("dev", Settings(), load_stack(stack).tiers)
+    front = next(
+        t.workload for t in tiers_of(load_stack(stack), "dev", draft.settings, draft.keys) if t.front
+    )
+    good, bad = workload_files(front, side), workload_files(front.broken_release, side)
+    assert good.keys() == bad.keys()
+    assert {path for path in good if good[path] != bad[path]} == front.broken.keys()
+    for path in front.broken:
+        parts = [each[path].content.partition(f"location = {front.health_path} {{") for each in (good, bad)]
+        assert parts[0][0] == parts[1][0]
+        assert "return 500" in parts[1][2].partition("}")[0]
+        assert parts[0][2].partition("location /")[2] == parts[1][2].partition("location /")[2]
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ class FakeSide:
     objects: list[str] = dataclasses.field(default_factory=list)
     printed: dict[str, str] = dataclasses.field(default_factory=dict)
     began: dict[str, float] = dataclasses.field(default_factory=dict)
+    kept: dict[int, Instance] = dataclasses.field(default_factory=dict)
 
     def instances(self) -> list[Instance]:
         return sorted(self.there, key=lambda instance: (instance.tier, instance.index))
@@ -113,6 +114,19 @@ class FakeSide:
     def footprint(self, index: int, *, tier: str = "") -> Footprint:
         memory = self._running(index, tier).memory_bytes or 0
         return Footprint(memory, 0, 0, 0, Charge(memory, 0, 0), 8192, 1, 1, 1, self.written_bytes(index), 0)
+
+    def keep(self, index: int, *, tier: str = "") -> None:
+        self.kept[index] = self._running(index, tier)
+
+    def put_back(self, index: int, *, tier: str = "") -> None:
+        instance = pick(self.there, self.name, tier, index)
+        if index not in self.kept:
+            raise SideError(f"{instance.name} was not kept", hint="run `invoke lab.up`")
+        self.there.remove(instance)
+        self.there.append(self.kept.pop(index))
+
+    def rollbacks(self) -> list[str]:
+        return []
 
     def written_bytes(self, index: int, *, tier: str = "") -> int:
         return len(self.printed[pick(self.there, self.name, tier, index).name])

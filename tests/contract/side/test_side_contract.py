@@ -174,6 +174,37 @@ def test_a_frozen_instance_runs_nothing_until_it_is_thawed(world: World) -> None
     assert {each.state for each in world.side.instances()} == {"running"}
 
 
+def test_an_instance_is_put_back_as_it_was_kept_where_its_stack_can_do_that(world: World) -> None:
+    world.fill()
+    side, before = world.side, world.side.leftovers()
+    if side.supervisor:
+        for attempt in (side.keep, side.put_back):
+            with pytest.raises(SideError, match=f"{side.name}/0 cannot be kept"):
+                attempt(0)
+        return
+    with pytest.raises(SideError, match="was not kept"):
+        side.put_back(0)
+    for _ in range(2):
+        side.keep(0)
+        assert side.instances()[0].state == "running"
+        side.kill(0)
+        until(lambda: side.instances()[0].state != "running")
+        with pytest.raises(SideError, match="does not run"):
+            side.keep(0)
+        side.put_back(0)
+        assert [each.state for each in side.instances()] == ["running"] * 3
+        assert side.leftovers() == before
+    side.keep(0)
+    side.put_back(0)  # also where it runs
+    assert side.instances()[0].state == "running"
+
+
+def test_nothing_was_rolled_back_where_nothing_was_updated(world: World) -> None:
+    assert world.side.rollbacks() == []
+    world.fill()
+    assert world.side.rollbacks() == []
+
+
 def test_sweep_removes_all_of_the_lab_and_nothing_else(world: World) -> None:
     world.fill()
     others = world.foreign()

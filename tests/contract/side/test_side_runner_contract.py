@@ -52,6 +52,19 @@ def test_commands_that_follow_one_another_share_a_connection(shared_runner: SshR
     assert (done.returncode, done.stderr) == (3, "because\n")
 
 
+def test_a_shared_connection_can_be_given_up_and_is_made_anew(
+    shared_runner: SshRunner, ssh_runner: SshRunner
+) -> None:
+    assert shared_runner.control is not None
+    shared_runner.unshare()  # fine: there is none
+    shared_runner.run(["true"])
+    assert len(list(shared_runner.control.iterdir())) == 1
+    shared_runner.unshare()
+    assert list(shared_runner.control.iterdir()) == []
+    assert shared_runner.run(["echo", "anew"]).stdout == "anew\n"
+    ssh_runner.unshare()  # fine: it shares none
+
+
 def test_a_command_whose_shared_connection_broke_makes_one_of_its_own(shared_runner: SshRunner) -> None:
     class Broken:
         """What ssh says when the server went away between two commands; then the real one."""

@@ -61,7 +61,7 @@ def test_a_spike_is_over_after_a_while(result: RunResult) -> None:
                 t for t in sorted(result.timelines, key=lambda t: t.rate_hz) if t.variant == variant
             )
             assert (steady.rate_hz, spike.rate_hz) == (20, 600)
-            assert len(spike.at_s) >= 3000
+            assert len(spike.at_s) >= 1800
             assert 0 <= only(result, "back-to-normal", variant) < 60
             assert 0 < only(result, "p50-before", variant) <= only(result, "p99-before", variant)
 

@@ -1,0 +1,65 @@
+"""The rollback exercise on a real lab: who goes back, what is lost, and what users notice."""
+
+from __future__ import annotations
+
+import pytest
+from lab_commands import Commands, left_of
+
+from pairlab.exercise import _rollback_figures as plan
+from pairlab.result_files import read_result
+from pairlab.results import RunResult
+
+pytestmark = [pytest.mark.integration, pytest.mark.deep, pytest.mark.timeout(900)]
+ROLLOUT, KEPT, BESIDE = (variant.key for variant in plan.VARIANTS)
+
+
+@pytest.fixture(scope="module")
+def result(commands: Commands, lab: str, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    out = tmp_path_factory.mktemp("results")
+    words = ["--ephemeral", "--repeat", "1", "--lab", lab, "--out", str(out)]
+    commands.run("exercise.run", "rollback", *words, timeout_s=800)
+    (path,) = out.glob("*-rollback.json")
+    return read_result(path)
+
+
+def verdicts(result: RunResult, question: str) -> dict[str, str]:
+    """Variant -> verdict on a question that was asked once."""
+    return {f.variant: f.verdict for f in result.findings if f.question == question}
+
+
+def only(result: RunResult, figure: str, variant: str) -> float:
+    (value,) = result.values(figure, variant)
+    return value
+
+
+def test_it_is_complete_and_nothing_is_left(result: RunResult, lab: str) -> None:
+    assert result.complete
+    assert left_of(lab) == set()
+    assert {timeline.variant for timeline in result.timelines} == {ROLLOUT, KEPT, BESIDE}
+
+
+def test_only_an_orchestrator_goes_back_by_itself_and_only_a_vm_is_put_back(result: RunResult) -> None:
+    assert verdicts(result, plan.WHO) == {ROLLOUT: "yes", KEPT: "cannot", BESIDE: "no"}
+    (said,) = (f.answer for f in result.findings if f.question == plan.WHO and f.variant == ROLLOUT)
+    assert "took the release back" in said
+    assert verdicts(result, plan.PUTS_BACK) == {ROLLOUT: "cannot", KEPT: "yes"}
+    assert verdicts(result, plan.DECLARED) == {ROLLOUT: "no", KEPT: "yes", BESIDE: "yes"}
+
+
+def test_what_is_lost_is_what_a_snapshot_forgets(result: RunResult) -> None:
+    assert verdicts(result, plan.BEFORE) == dict.fromkeys((ROLLOUT, KEPT, BESIDE), "yes")
+    assert verdicts(result, plan.SINCE) == {ROLLOUT: "yes", KEPT: "no", BESIDE: "yes"}
+    assert verdicts(result, plan.NEW_HAS) == {BESIDE: "no"}
+    assert verdicts(result, plan.DRIFT) == dict.fromkeys((ROLLOUT, KEPT, BESIDE), "no")
+    assert only(result, "lost", KEPT) > (plan.LOOKS - 1) * plan.LOOK_EVERY_S
+
+
+def test_what_is_checked_before_it_serves_costs_no_request(result: RunResult) -> None:
+    for variant in (ROLLOUT, BESIDE):
+        assert only(result, "failed", variant) == only(result, "served", variant) == 0
+    assert only(result, "failed", KEPT) > 0
+    assert 0 < only(result, "served", KEPT) < only(result, "good-again", KEPT)
+    # To put memory back takes less than to boot a machine.
+    assert only(result, "good-again", KEPT) < only(result, "good-again", BESIDE)
+    for variant in (KEPT, BESIDE):
+        assert 0 < only(result, "back", variant) < only(result, "good-again", variant)
