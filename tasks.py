@@ -386,6 +386,7 @@ def list_exercises(_: Context, json: bool = False) -> None:
         "all_": "Every exercise.",
         "repeat": "Repetitions; 0 takes as many as suffice for a claim.",
         "ephemeral": "Bring the lab up before, and take it down afterwards whatever happens.",
+        "resume": "Go on with the last set: only what is not complete, at its first missing repetition.",
         "step": "Be led through it: text, Enter, and what changed. One repetition unless --repeat says more.",
         "out": "Folder for the results; default: results/ in the user's data directory.",
     },
@@ -398,6 +399,7 @@ def run_exercise(
     lab: str = DEFAULT_LAB,
     repeat: int = 0,
     ephemeral: bool = False,
+    resume: bool = False,
     step: bool = False,
     out: str = "",
     json: bool = False,
@@ -413,17 +415,19 @@ def run_exercise(
         settings = session_lab.check(lab, {})
         host.setup(bench, settings, _confirm(yes))
         host.enter_groups(bench, settings, [sys.executable, *sys.argv])
-    paths = exercises.run(
+    ran = exercises.run(
         bench,
         exercises.chosen(names, every=all_),
         lab,
-        repeat=repeat or (1 if step else None),
+        repeat=repeat or (1 if step and not resume else None),
         ephemeral=ephemeral,
+        resume=resume,
         out=Path(out) if out else None,
         audience=progress.Guide() if step else None,
         display=None if step else progress.follow,
     )
-    terminal.show_run(paths, as_json=json)
+    terminal.show_run(ran, as_json=json)
+    ran.check()
 
 
 @task(name="list", help=JSON | {"exercise": "Of this exercise only."})

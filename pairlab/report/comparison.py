@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pairlab.circumstances import Environment
 from pairlab.model import Accelerator, SideName
 from pairlab.report import figures
-from pairlab.results import Conclusion, Environment, Figure, Finding, RunResult, Variant, Verdict, spread
+from pairlab.results import Conclusion, Figure, Finding, RunResult, Variant, Verdict, spread
 
 EMULATION = (
     "VMs ran by software emulation (tcg): their figures say nothing of hardware virtualisation, and must not"

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pairlab.circumstances import Environment
 from pairlab.model import SideName
 from pairlab.render import render
 from pairlab.report import comparison, dots, figures, stacks, timeline
 from pairlab.report.comparison import Answer, Cell
-from pairlab.results import Environment, Figure, RunResult, Variant
+from pairlab.results import Figure, RunResult, Variant
 
 SIDES = {SideName.VM: "VM", SideName.CONTAINER: "container", None: "this host"}
 
@@ -126,6 +127,7 @@ def _environment(environment: Environment) -> list[tuple[str, str]]:
         ("Programs", _pairs(environment.versions)),
         ("Provider plugins", _pairs(environment.plugins)),
         ("Images", _pairs(environment.images)),
+        *([("Settings of its own", _pairs(environment.settings))] if environment.settings else []),
     ]
 
 

@@ -53,7 +53,8 @@ class LiveLab:
         self._front = next(tier for tier in self._tiers(self.base) if tier.front)
         self.workload: Workload = self._front.workload
         self.sides: Mapping[SideName, sides.Side] = {name: bench.side(lab, name) for name in SideName}
-        self.declared = Declaration(self._front.vms, self._front.replicas)
+        self.configured = Declaration(self._front.vms, self._front.replicas)
+        self.declared = self.configured
 
     def port(self, side: SideName) -> int:
         """See `Lab.port`."""
