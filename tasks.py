@@ -455,15 +455,17 @@ def show(_: Context, result: str = "latest", json: bool = False) -> None:
     iterable=["result"],
     help={
         "result": f"{RESULT}; can be repeated. Default: the newest of each exercise.",
+        "set_": "All results of one command: `latest`, or the id that exercise.run told.",
         "out": "The file to write.",
     },
 )
 @command
-def write_html(_: Context, result: list[str] | None = None, out: str = "report.html") -> None:
+def write_html(_: Context, result: list[str] | None = None, set_: str = "", out: str = "report.html") -> None:
     """Write results as one HTML page that needs no network."""
     from pairlab.session import reports
 
-    print(reports.write_html(result or [], Path(out)))
+    _at_most_one({"--result": result, "--set": set_})
+    print(reports.write_html(result or [], Path(out), run_set=set_))
 
 
 @task(

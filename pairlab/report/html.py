@@ -10,6 +10,8 @@ from pairlab.model import SideName
 from pairlab.render import render
 from pairlab.report import comparison, dots, figures, stacks, timeline
 from pairlab.report.comparison import Answer, Cell
+from pairlab.report.overview import overview
+from pairlab.report.summary import Summary, told
 from pairlab.results import Figure, RunResult, Variant
 
 SIDES = {SideName.VM: "VM", SideName.CONTAINER: "container", None: "this host"}
@@ -48,11 +50,20 @@ class FindingsTable:
     rows: tuple[tuple[str, tuple[tuple[Answer, ...], ...]], ...]
 
 
-def page(results: Sequence[RunResult]) -> str:
-    """An HTML document with a section for each result, in their order."""
+def page(results: Sequence[RunResult], summary: Summary | None = None) -> str:
+    """An HTML document with a section for each result, in their order.
+
+    Args:
+        results: What it is about.
+        summary: The key differences, made from them: they stand at its top, at a glance.
+    """
     return render(
         "report/page.html.j2",
         sections=[_section(result) for result in results],
+        overview=overview(results, summary) if summary else None,
+        columns=summary.columns if summary else (),
+        targets={result.exercise: f"result-{number}" for number, result in enumerate(results, 1)},
+        told=told,
         how_to_read=comparison.HOW_TO_READ,
         verdicts=comparison.VERDICTS,
         plot_width=timeline.WIDTH,

@@ -271,3 +271,4 @@ def show_run(ran: Any, *, as_json: bool) -> None:
             took = figures.duration(results[each.path].took_s)
         table.add_row(each.name, state, took, plain(each.path.name if each.path else figures.NONE))
     Console(highlight=False).print(table)
+    print(f"`invoke report.html --set {ran.run_set}` makes one page of all of them")

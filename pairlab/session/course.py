@@ -43,8 +43,14 @@ class Ended:
 
 @dataclass(frozen=True)
 class Ran:
-    """What became of all of them, in the order in which they were to run."""
+    """What became of all of them.
 
+    Attributes:
+        run_set: Id of the set that they belong to.
+        ended: Each, in the order in which they were to run.
+    """
+
+    run_set: str
     ended: list[Ended]
 
     @property
@@ -117,7 +123,7 @@ class Course:
             if each.told:
                 self.tell(each.told)
         if all(each.is_done for each in self.planned):
-            return Ran([_reused(each) for each in self.planned])
+            return Ran(self.run_set.id, [_reused(each) for each in self.planned])
         try:
             if ephemeral:
                 self.stage.up()
@@ -147,7 +153,7 @@ class Course:
                 self._ended.append(Ended(each.name, None, failure=self._broken))
             else:
                 self._try(each, forecast, is_last=all(later.is_done for later in self.planned[number + 1 :]))
-        return Ran(self._ended)
+        return Ran(self.run_set.id, self._ended)
 
     def _try(self, each: Planned, forecast: Forecast, *, is_last: bool) -> None:
         """Run one; if it fails and is not the only one, keep why, and make the lab fit for the next."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +14,7 @@ from pairlab.result_files import write_result
 from pairlab.results import RunResult
 from pairlab.session.environment import load_average
 from pairlab.session.forecast import Forecast
+from pairlab.session.run_sets import Kept
 
 
 class Live(Lab, Protocol):
@@ -29,19 +29,6 @@ class Live(Lab, Protocol):
 
     def put_back(self) -> None:
         """Make it again what its last `lab.up` declared."""
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What an earlier run of an exercise left.
-
-    Attributes:
-        path: Its file.
-        result: What is in it.
-    """
-
-    path: Path
-    result: RunResult
 
 
 class OneRun:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pairlab import exercise
 from pairlab.circumstances import Environment, RunSet
-from pairlab.errors import ConflictError, ResultError, UsageError
+from pairlab.errors import ConflictError, UsageError
 from pairlab.report import comparison
-from pairlab.result_files import read_result, result_files
 from pairlab.results import RunResult
-from pairlab.session.one_run import Kept
+from pairlab.session.run_sets import Kept, find_sets
 
 VARIES = {"load_before", "load_after", "accelerator_reason"}
 """Fields of an environment that differ from run to run on the same host."""
@@ -37,40 +36,6 @@ class Planned:
     def is_done(self) -> bool:
         """Whether nothing of it is to be run."""
         return self.kept is not None and self.kept.result.complete
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """A set that was interrupted or failed.
-
-    Attributes:
-        run_set: The command that began it.
-        kept: Exercise -> its newest result in the set.
-    """
-
-    run_set: RunSet
-    kept: Mapping[str, Kept]
-
-
-def find_sets(folder: Path, lab: str = "") -> list[Earlier]:
-    """The sets that a folder's results belong to, that of the newest result first.
-
-    Args:
-        folder: Holds results.
-        lab: Of this lab only; of any if empty.
-    """
-    found: dict[str, Earlier] = {}
-    for path in reversed(result_files([folder])):
-        try:
-            result = read_result(path)
-        except ResultError:
-            continue  # what cannot be read cannot be continued; `report.list` says why
-        if result.run_set and lab in ("", result.lab):
-            earlier = found.setdefault(result.run_set.id, Earlier(result.run_set, {}))
-            found[result.run_set.id] = Earlier(
-                earlier.run_set, {result.exercise: Kept(path, result), **earlier.kept}
-            )
-    return list(found.values())
 
 
 def plan(folder: Path, lab: str, names: Sequence[str], repeat: int | None) -> tuple[RunSet, list[Planned]]:

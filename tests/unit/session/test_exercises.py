@@ -79,15 +79,17 @@ def test_in_the_end_it_is_told_what_became_of_each(
     write_result(patch_result(), done)
     write_result(cut_short(patch_result()), failed)
     cause = ExerciseError("vm/1 never answered", hint="look at its console")
-    ran = Ran([Ended("patch", done, was_complete=True), Ended("scale", failed, failure=cause),
-               Ended("stack", None, failure=cause)])  # fmt: skip
+    became = [Ended("patch", done, was_complete=True), Ended("scale", failed, failure=cause),
+              Ended("stack", None, failure=cause)]  # fmt: skip
+    ran = Ran("20261124T211500Z-dev", became)
     terminal.show_run(ran, as_json=False)
-    lines = [re.sub(r"\s+", " ", line) for line in capsys.readouterr().out.splitlines()[-4:]]
+    lines = [re.sub(r"\s+", " ", line) for line in capsys.readouterr().out.splitlines()[-5:]]
     assert lines[0].strip() == "exercise state took result"
     assert lines[1].startswith("patch complete before, not run again 21 min 14 s 20261124T211500Z-patch.json")
     assert lines[2].startswith("scale vm/1 never answered 20261124T221500Z-scale.json")
     assert lines[3].startswith("stack vm/1 never answered –")
+    assert "report.html --set 20261124T211500Z-dev" in lines[4]
     terminal.show_run(ran, as_json=True)
     assert [each["exercise"] for each in json.loads(capsys.readouterr().out)] == ["patch"]
-    terminal.show_run(Ran([Ended("patch", done)]), as_json=False)
+    terminal.show_run(Ran("x", [Ended("patch", done)]), as_json=False)
     assert "state" not in capsys.readouterr().out.splitlines()[-1]
