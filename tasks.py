@@ -527,13 +527,15 @@ def schema(_: Context) -> None:
     print(reports.schema())
 
 
-@task
+@task(help={"results": "First take the newest complete result of each exercise into docs/results."})
 @command
-def docs(_: Context) -> None:
-    """Write docs/exercises from the exercises themselves."""
+def docs(_: Context, results: bool = False) -> None:
+    """Write docs/ and the README's figures from exercises and results."""
     from pairlab.session import docs as pages
+    from pairlab.session import measured
 
-    print("\n".join(map(str, pages.write())) or "every page is current")
+    kept = measured.keep() if results else []
+    print("\n".join(map(str, [*kept, *pages.write(), *measured.write()])) or "every page is current")
 
 
 @task

@@ -117,7 +117,7 @@ def write_html(names: Sequence[str], out: Path, *, run_set: str = "") -> Path:
         results = _of_set(run_set)
     else:
         results = [read_result(find(name)) for name in names or sorted(stored()) or [LATEST]]
-    return _write(page(results, _overlook(results) if len(results) > 1 else None), out, "--out")
+    return _write(page(results, overlook(results) if len(results) > 1 else None), out, "--out")
 
 
 def _of_set(name: str) -> list[RunResult]:
@@ -131,7 +131,7 @@ def _of_set(name: str) -> list[RunResult]:
     return [kept[exercise].result for exercise in order if exercise in kept]
 
 
-def _overlook(results: Sequence[RunResult]) -> Summary:
+def overlook(results: Sequence[RunResult]) -> Summary:
     """The table of key differences from these results alone, which says what they leave open."""
     from pairlab import exercise
     from pairlab.report.summary import Yield, summarise
@@ -156,6 +156,12 @@ def summary() -> Summary:
         result, reason = _newest_complete(kept.get(name, []))
         yields.append(Yield(name, exercise.load(name).summary, result, reason))
     return summarise(yields)
+
+
+def newest_complete() -> dict[str, RunResult]:
+    """The newest complete result of each exercise that says what it adds to the table."""
+    kept = {name: _newest_complete(files)[0] for name, files in sorted(stored().items())}
+    return {name: result for name, result in kept.items() if result}
 
 
 def _newest_complete(files: Sequence[Path]) -> tuple[RunResult | None, str]:
