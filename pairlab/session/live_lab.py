@@ -73,9 +73,16 @@ class LiveLab:
         """Wait until commands can be run in every VM: it may serve before it lets anybody in."""
         Fleet(self, SideName.VM).await_commands()
 
-    def put_back(self) -> None:
-        """Make it again what its last `lab.up` declared."""
-        self._up(self.base, refresh=True)
+    def put_back(self, *, ready_timeout_s: int | None = None) -> None:
+        """Make it again what its last `lab.up` declared.
+
+        Args:
+            ready_timeout_s: Seconds to wait for every instance's answer; None takes the setting.
+
+        Raises:
+            SideError: One does.
+        """
+        self._up(self.base, refresh=True, ready_timeout_s=ready_timeout_s)
 
     def drift(self) -> list[str]:
         """See `Lab.drift`."""
@@ -206,7 +213,7 @@ class LiveLab:
     def _tiers(self, spec: LabSpec) -> list[Tier]:
         return tiers_of(self._stack, self.name, spec.settings, spec.keys)
 
-    def _up(self, spec: LabSpec, *, refresh: bool) -> Outcome:
+    def _up(self, spec: LabSpec, *, refresh: bool, ready_timeout_s: int | None = None) -> Outcome:
         tiers = self._tiers(spec)
         pin_hosts(spec, tiers)
         vm_side = self.sides[SideName.VM]
@@ -214,7 +221,7 @@ class LiveLab:
             outcome = self._engine.up(
                 self.name, lambda: self._stack.declare(spec), progress=self._bench.progress, refresh=refresh
             )
-            await_ready(self._bench, spec, tiers, vm_side)
+            await_ready(self._bench, spec, tiers, vm_side, timeout_s=ready_timeout_s)
         return outcome
 
 

@@ -19,6 +19,9 @@ from pairlab.session.live_lab import LiveLab
 from pairlab.session.one_run import Live
 from pairlab.session.workbench import Workbench, known_spec
 
+ANSWER_TIMEOUT_S = 90
+"""Of instances after a failed exercise: those that hang inside are replaced then."""
+
 
 class Stage(Protocol):
     """A lab, as a course of exercises handles it.
@@ -85,8 +88,9 @@ class LabStage:
         """See `Stage.restore`."""
         self._bench.progress(f"putting lab {self.name} back to what is declared")
         live = LiveLab(self._bench, self.name)
+        labs.recover(self._bench, self._bench.engine(live.base.settings), self.name)
         try:
-            live.put_back()
+            live.put_back(ready_timeout_s=ANSWER_TIMEOUT_S)
             found = access.status(self._bench, self.name)
             left = [*found.drift, *found.problems]
         except SideError as error:
