@@ -19,7 +19,7 @@ from pairlab.session.live_lab import LiveLab
 from pairlab.session.one_run import Live
 from pairlab.session.workbench import Workbench, known_spec
 
-ANSWER_TIMEOUT_S = 90
+ANSWER_TIMEOUT_S = 60
 """Of instances after a failed exercise: those that hang inside are replaced then."""
 
 

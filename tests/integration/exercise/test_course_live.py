@@ -10,6 +10,8 @@ import pytest
 from lab_commands import Commands, left_of, until
 
 from pairlab.results import RunResult
+from pairlab.session.stage import LabStage
+from pairlab.session.workbench import Workbench
 
 pytestmark = [pytest.mark.integration, pytest.mark.deep, pytest.mark.timeout(900)]
 RUN = ("exercise.run", "stack,isolation", "--ephemeral", "--repeat", "2")
@@ -59,3 +61,17 @@ def test_an_interrupted_course_goes_on_where_it_was(commands: Commands, lab: str
 
     listed = json.loads(commands.run("exercise.run", "stack", "--resume", *where, "--json").stdout)
     assert [each["exercise"] for each in listed] == ["stack"]  # complete: no lab is needed
+
+
+def test_what_a_failed_exercise_left_inside_an_instance_is_put_right(
+    commands: Commands, lab: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAIRLAB_STATE", str(commands.state))
+    commands.run("lab.up", "--lab", lab, "--yes")
+    commands.run("lab.exec", "vm/0", "sudo systemctl stop nginx", "--lab", lab)
+    told: list[str] = []
+    LabStage(Workbench(told.append), lab).restore()
+    assert any(line.startswith("replacing every instance: ") for line in told)
+    found = commands.json("lab.status", "--lab", lab)
+    assert (found["drift"], found["problems"]) == ([], [])
+    assert [door["answer"] for door in found["doors"]] == ["200", "200"]
