@@ -174,11 +174,12 @@ def when(result: RunResult) -> str:
 
 def extent(result: RunResult) -> str:
     """Where, how much and how long: one line."""
+    parts = f" in {len(result.stretches)} parts: it was interrupted" if len(result.stretches) > 1 else ""
     return "; ".join(
         (
             f"lab {result.lab}, {figures.counted(result.vms, 'VM')} and"
             f" {figures.counted(result.replicas, 'container')}",
             figures.counted(result.repetitions, "repetition"),
-            f"{when(result)}, took {figures.duration(result.took_s)}",
+            f"{when(result)}, took {figures.duration(result.took_s)}{parts}",
         )
     )

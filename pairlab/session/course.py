@@ -208,6 +208,8 @@ class Course:
         )
         self._ended[-1] = replace(self._ended[-1], path=run.path)
         log.saved = run.save
+        for line in forecast.lines():
+            self.tell(line)
         with self.display(log, run.result(), forecast.lines) if self.display else nullcontext():
             run.perform(forecast)
 

@@ -119,7 +119,7 @@ class OneRun:
         forecast.repetitions_begin()
         for number in range(self.first, self._repetitions):
             self._log.repetition = number
-            for line in forecast.lines():
+            for line in forecast.lines() if number > self.first else ():
                 self._log.progress(line)
             self._log.progress(f"{self._name}: repetition {number + 1} of {self._repetitions}")
             self._subject.repetition(number)

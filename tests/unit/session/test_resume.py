@@ -10,6 +10,7 @@ from course_worlds import SET, VARIANTS, Script, Trial
 
 from pairlab.circumstances import RunSet
 from pairlab.errors import ConflictError, ExerciseError, UsageError
+from pairlab.report import comparison
 from pairlab.result_files import read_result, result_files, write_result
 from pairlab.session import resume
 from pairlab.session.resume import Planned, plan
@@ -65,6 +66,8 @@ def test_an_unfinished_repetition_is_dropped_and_the_others_are_kept(interrupted
     assert after.started == before.started
     assert [stretch.repetitions for stretch in after.stretches] == [2, 1]
     pause_s = (after.stretches[1].started - after.stretches[0].ended).total_seconds()
+    assert "in 2 parts: it was interrupted" in comparison.extent(after)
+    assert "parts" not in comparison.extent(read_result(only(interrupted.out, "one")))
     assert after.took_s == pytest.approx((after.ended - after.started).total_seconds() - pause_s)
 
 
