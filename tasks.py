@@ -386,6 +386,7 @@ def list_exercises(_: Context, json: bool = False) -> None:
         "all_": "Every exercise.",
         "repeat": "Repetitions; 0 takes as many as suffice for a claim.",
         "ephemeral": "Bring the lab up before, and take it down afterwards whatever happens.",
+        "resume": "Go on with the last set: only what is not complete, at its first missing repetition.",
         "step": "Be led through it: text, Enter, and what changed. One repetition unless --repeat says more.",
         "out": "Folder for the results; default: results/ in the user's data directory.",
     },
@@ -399,6 +400,7 @@ def run_exercise(
     repeat: int = 0,
     ephemeral: bool = False,
     step: bool = False,
+    resume: bool = False,
     out: str = "",
     json: bool = False,
     yes: bool = False,
@@ -413,17 +415,19 @@ def run_exercise(
         settings = session_lab.check(lab, {})
         host.setup(bench, settings, _confirm(yes))
         host.enter_groups(bench, settings, [sys.executable, *sys.argv])
-    paths = exercises.run(
+    ran = exercises.run(
         bench,
         exercises.chosen(names, every=all_),
         lab,
-        repeat=repeat or (1 if step else None),
+        repeat=repeat or (1 if step and not resume else None),
         ephemeral=ephemeral,
+        resume=resume,
         out=Path(out) if out else None,
         audience=progress.Guide() if step else None,
         display=None if step else progress.follow,
     )
-    terminal.show_run(paths, as_json=json)
+    terminal.show_run(ran, as_json=json)
+    ran.check()
 
 
 @task(name="list", help=JSON | {"exercise": "Of this exercise only."})
@@ -451,15 +455,17 @@ def show(_: Context, result: str = "latest", json: bool = False) -> None:
     iterable=["result"],
     help={
         "result": f"{RESULT}; can be repeated. Default: the newest of each exercise.",
+        "set_": "All results of one command: `latest`, or the id that exercise.run told.",
         "out": "The file to write.",
     },
 )
 @command
-def write_html(_: Context, result: list[str] | None = None, out: str = "report.html") -> None:
+def write_html(_: Context, result: list[str] | None = None, set_: str = "", out: str = "report.html") -> None:
     """Write results as one HTML page that needs no network."""
     from pairlab.session import reports
 
-    print(reports.write_html(result or [], Path(out)))
+    _at_most_one({"--result": result, "--set": set_})
+    print(reports.write_html(result or [], Path(out), run_set=set_))
 
 
 @task(
@@ -521,13 +527,15 @@ def schema(_: Context) -> None:
     print(reports.schema())
 
 
-@task
+@task(help={"results": "First take the newest complete result of each exercise into docs/results."})
 @command
-def docs(_: Context) -> None:
-    """Write docs/exercises from the exercises themselves."""
+def docs(_: Context, results: bool = False) -> None:
+    """Write docs/ and the README's figures from exercises and results."""
     from pairlab.session import docs as pages
+    from pairlab.session import measured
 
-    print("\n".join(map(str, pages.write())) or "every page is current")
+    kept = measured.keep() if results else []
+    print("\n".join(map(str, [*kept, *pages.write(), *measured.write()])) or "every page is current")
 
 
 @task

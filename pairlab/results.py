@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, model_validator
 
+from pairlab.circumstances import Environment, RunSet, Stretch
 from pairlab.differences import SummaryCell
 from pairlab.model import Scope, SideName
 
@@ -205,38 +206,6 @@ class Conclusion(_Record):
     variants: list[str] = []
 
 
-class Environment(_Record):
-    """Where and with what it was measured.
-
-    Attributes:
-        processor: Name of the CPU.
-        cores: Logical CPUs.
-        memory_bytes: This host's.
-        kernel: Release of this host's kernel.
-        system: Name of this host's operating system.
-        accelerator: How VMs ran: `kvm` or `tcg`.
-        accelerator_reason: Why.
-        versions: Program -> version.
-        plugins: Provider package -> version and origin.
-        images: Image and form -> version.
-        load_before: Load average of the last minute when it began.
-        load_after: The same when it ended.
-    """
-
-    processor: str
-    cores: int
-    memory_bytes: int
-    kernel: str
-    system: str
-    accelerator: str
-    accelerator_reason: str
-    versions: dict[str, str]
-    plugins: dict[str, str]
-    images: dict[str, str]
-    load_before: float
-    load_after: float
-
-
 class RunResult(_Record):
     """One run of one exercise.
 
@@ -264,6 +233,9 @@ class RunResult(_Record):
         conclusions: What can be said.
         summary: What of it stands in the table of key differences.
         layers: What the stacks stand on, variant by variant.
+        stretches: When it was at work, in their order; more than one where it was interrupted and went on.
+            Empty in those from before results told.
+        run_set: The command that it belongs to.
     """
 
     format: int = FORMAT
@@ -289,6 +261,8 @@ class RunResult(_Record):
     conclusions: list[Conclusion]
     summary: list[SummaryCell] = []
     layers: list[StackLayer] = []
+    stretches: list[Stretch] = []
+    run_set: RunSet | None = None
 
     @model_validator(mode="after")
     def _names_only_what_it_declares(self) -> RunResult:
@@ -308,8 +282,14 @@ class RunResult(_Record):
 
     @property
     def took_s(self) -> float:
-        """Seconds from begin to end."""
-        return (self.ended - self.started).total_seconds()
+        """Seconds at work, without what lies between an interruption and its going on."""
+        spans = [(each.started, each.ended) for each in self.stretches] or [(self.started, self.ended)]
+        return sum((ended - started).total_seconds() for started, ended in spans)
+
+    @property
+    def finished(self) -> int:
+        """Number of repetitions that ran to their end, the first ones; 0 if it does not tell."""
+        return sum(stretch.repetitions for stretch in self.stretches)
 
     def values(self, figure: str, variant: str) -> list[float]:
         """The samples of one figure and variant, as measured."""

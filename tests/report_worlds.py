@@ -9,11 +9,11 @@ from random import Random
 from statistics import median, quantiles
 from typing import Any
 
+from pairlab.circumstances import Environment
 from pairlab.differences import Row, SummaryCell
 from pairlab.model import SideName
 from pairlab.results import (
     Conclusion,
-    Environment,
     Figure,
     Finding,
     Mark,

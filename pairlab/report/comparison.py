@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pairlab.circumstances import Environment
 from pairlab.model import Accelerator, SideName
 from pairlab.report import figures
-from pairlab.results import Conclusion, Environment, Figure, Finding, RunResult, Variant, Verdict, spread
+from pairlab.results import Conclusion, Figure, Finding, RunResult, Variant, Verdict, spread
 
 EMULATION = (
     "VMs ran by software emulation (tcg): their figures say nothing of hardware virtualisation, and must not"
@@ -173,11 +174,12 @@ def when(result: RunResult) -> str:
 
 def extent(result: RunResult) -> str:
     """Where, how much and how long: one line."""
+    parts = f" in {len(result.stretches)} parts: it was interrupted" if len(result.stretches) > 1 else ""
     return "; ".join(
         (
             f"lab {result.lab}, {figures.counted(result.vms, 'VM')} and"
             f" {figures.counted(result.replicas, 'container')}",
             figures.counted(result.repetitions, "repetition"),
-            f"{when(result)}, took {figures.duration(result.took_s)}",
+            f"{when(result)}, took {figures.duration(result.took_s)}{parts}",
         )
     )

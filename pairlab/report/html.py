@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pairlab.circumstances import Environment
 from pairlab.model import SideName
 from pairlab.render import render
 from pairlab.report import comparison, dots, figures, stacks, timeline
 from pairlab.report.comparison import Answer, Cell
-from pairlab.results import Environment, Figure, RunResult, Variant
+from pairlab.report.overview import overview
+from pairlab.report.summary import Summary, told
+from pairlab.results import Figure, RunResult, Variant
 
 SIDES = {SideName.VM: "VM", SideName.CONTAINER: "container", None: "this host"}
 
@@ -47,11 +50,20 @@ class FindingsTable:
     rows: tuple[tuple[str, tuple[tuple[Answer, ...], ...]], ...]
 
 
-def page(results: Sequence[RunResult]) -> str:
-    """An HTML document with a section for each result, in their order."""
+def page(results: Sequence[RunResult], summary: Summary | None = None) -> str:
+    """An HTML document with a section for each result, in their order.
+
+    Args:
+        results: What it is about.
+        summary: The key differences, made from them: they stand at its top, at a glance.
+    """
     return render(
         "report/page.html.j2",
         sections=[_section(result) for result in results],
+        overview=overview(results, summary) if summary else None,
+        columns=summary.columns if summary else (),
+        targets={result.exercise: f"result-{number}" for number, result in enumerate(results, 1)},
+        told=told,
         how_to_read=comparison.HOW_TO_READ,
         verdicts=comparison.VERDICTS,
         plot_width=timeline.WIDTH,
@@ -126,6 +138,7 @@ def _environment(environment: Environment) -> list[tuple[str, str]]:
         ("Programs", _pairs(environment.versions)),
         ("Provider plugins", _pairs(environment.plugins)),
         ("Images", _pairs(environment.images)),
+        *([("Settings of its own", _pairs(environment.settings))] if environment.settings else []),
     ]
 
 

@@ -200,4 +200,5 @@ def _facts(result: RunResult) -> dict[str, str]:
         **{f"program {name}": text for name, text in own.versions.items()},
         **{f"provider plugin {name}": text for name, text in own.plugins.items()},
         **{f"image {name}": text for name, text in own.images.items()},
+        **{f"setting {name}": text for name, text in own.settings.items()},
     }

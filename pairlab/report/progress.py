@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,14 +23,13 @@ REFRESH_HZ = 4
 class _Now:
     """Renders the state of a log at the moment it is drawn."""
 
-    def __init__(self, log: Any, title: str, repetitions: int) -> None:
-        self._log, self._title, self._repetitions = log, title, repetitions
-        self._started = time.monotonic()
+    def __init__(self, log: Any, title: str, repetitions: int, left: Callable[[], list[str]]) -> None:
+        self._log, self._title, self._repetitions, self._left = log, title, repetitions, left
 
     def __rich__(self) -> Group:
         log = self._log
-        took_s = time.monotonic() - self._started
-        head = Text(f"{self._title}, repetition {log.repetition + 1} of {self._repetitions}, {took_s:.0f} s")
+        head = Text(f"{self._title}, repetition {log.repetition + 1} of {self._repetitions}")
+        left = Text("\n").join(Text(line, "dim") for line in self._left())
         step = Text(
             "  ".join(part for part in (log.variant, log.step_title) if part) or "between two steps", "bold"
         )
@@ -40,18 +38,24 @@ class _Now:
             answered, failed = log.requests(side)
             asking = "asking now" if side in log.clients else ""
             table.add_row(side.value, str(answered), Text(str(failed), "red" if failed else ""), asking)
-        return Group(head, step, table)
+        return Group(head, left, step, table)
 
 
 @contextmanager
-def follow(log: Any, result: Any) -> Iterator[None]:
-    """Show an exercise's progress on the terminal until the block ends; elsewhere its log lines do."""
+def follow(log: Any, result: Any, left: Callable[[], list[str]]) -> Iterator[None]:
+    """Show an exercise's progress on the terminal until the block ends; elsewhere its log lines do.
+
+    Args:
+        log: What it tells while it runs.
+        result: What is known of it at its begin.
+        left: Gives lines on the time that is left.
+    """
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         yield
         return
     with Live(
-        _Now(log, result.title, result.repetitions),
+        _Now(log, result.title, result.repetitions, left),
         console=console,
         refresh_per_second=REFRESH_HZ,
         transient=True,

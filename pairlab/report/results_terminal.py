@@ -172,4 +172,5 @@ def _listed(path: Path, result: RunResult | str) -> dict[str, object]:
     if isinstance(result, str):
         return {"path": str(path), "problem": result}
     kept = {"exercise", "title", "lab", "started", "ended", "complete", "incomplete_reason"}
-    return {"path": str(path), **result.model_dump(mode="json", include=kept)}
+    run_set = result.run_set.id if result.run_set else None
+    return {"path": str(path), "set": run_set, **result.model_dump(mode="json", include=kept)}

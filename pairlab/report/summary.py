@@ -108,6 +108,11 @@ class Summary:
     emulation: str
     measured_by: Mapping[Need, tuple[str, ...]]
 
+    @property
+    def columns(self) -> list[tuple[SideName | None, str]]:
+        """Its columns."""
+        return columns_of(self.rows)
+
     def lines(self, need: Need) -> list[Line]:
         """Everything measured that bears on a requirement."""
         return [line for row in self.rows for line in row.lines if line.need == need]
@@ -128,6 +133,18 @@ class Yield:
     cells: Sequence[SummaryCell]
     result: RunResult | None
     reason: str = ""
+
+
+def told(missing: Missing) -> str:
+    """What to do about it: `invoke exercise.run …`, and why once more if it was run."""
+    again = f"; its last run is of no use: {missing.reason}" if missing.reason else ""
+    return f"not measured yet: invoke exercise.run {missing.exercise}{again}"
+
+
+def columns_of(rows: Sequence[SummaryRow]) -> list[tuple[SideName | None, str]]:
+    """The two sides always have a column; this host has one where something of it was measured."""
+    has_host = any(line.of(None) for row in rows for line in row.lines)
+    return [(side, name) for side, name in COLUMNS if side is not None or has_host]
 
 
 def summarise(yields: Sequence[Yield]) -> Summary:

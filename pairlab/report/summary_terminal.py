@@ -13,7 +13,7 @@ from rich.text import Text
 from pairlab.render import render
 from pairlab.report import comparison, figures
 from pairlab.report.results_terminal import MIN_WIDTH, VERDICT_STYLES, plain
-from pairlab.report.summary import COLUMNS, Entry, Line, Missing, Summary, SummaryRow
+from pairlab.report.summary import Entry, Line, Summary, SummaryRow, columns_of, told
 
 TITLE = "Key differences between containers and virtual machines, as measured here"
 NOBODY = "not measured: no exercise yields it yet"
@@ -59,27 +59,16 @@ def as_page(summary: Summary) -> str:
     return render("report/summary.html.j2", **_values(summary))
 
 
-def told(missing: Missing) -> str:
-    """What to do about it: `invoke exercise.run …`, and why once more if it was run."""
-    again = f"; its last run is of no use: {missing.reason}" if missing.reason else ""
-    return f"not measured yet: invoke exercise.run {missing.exercise}{again}"
-
-
 def _values(summary: Summary) -> dict[str, object]:
     return {
         "title": TITLE,
         "how_to_read": comparison.HOW_TO_READ,
         "summary": summary,
-        "columns": [(side, name) for side, name in COLUMNS if _has_column(summary.rows, side)],
+        "columns": summary.columns,
         "verdicts": comparison.VERDICTS,
         "told": told,
         "nobody": NOBODY,
     }
-
-
-def _has_column(rows: tuple[SummaryRow, ...], side: object) -> bool:
-    """The two sides always have one; this host has one where something of it was measured."""
-    return side is not None or any(line.of(None) for row in rows for line in row.lines)
 
 
 def _row(row: SummaryRow, width: int) -> RenderableType:
@@ -89,7 +78,7 @@ def _row(row: SummaryRow, width: int) -> RenderableType:
         return Text.assemble(
             heading, ": ", plain("; ".join(missing) or NOBODY, "magenta" if missing else "dim")
         )
-    columns = [(side, name) for side, name in COLUMNS if _has_column((row,), side)]
+    columns = columns_of((row,))
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
     table.add_column("measured", width=FIRST)
     for _, name in columns:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pairlab.model import Change, Instance, Outcome, SideName
+from pairlab.report import figures
 
 WATCH_S = 2.0
 SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
@@ -225,27 +226,49 @@ def show_images(records: Sequence[Any], *, as_json: bool) -> None:
 
 
 def show_exercises(listed: Sequence[Any], *, as_json: bool) -> None:
-    """Exercises with the question that each answers, and the minutes that it took here."""
+    """Exercises with the question that each answers, and how long each and all of them take here."""
     if as_json:
         _print_json([asdict(entry) for entry in listed])
         return
-    table = Table("exercise", "answers", "course section", "minutes", box=None, pad_edge=False)
+    table = Table("exercise", "answers", "course section", "takes", box=None, pad_edge=False)
     for entry in listed:
-        minutes = "–" if entry.minutes is None else f"{entry.minutes:.0f}"
-        table.add_row(entry.name, entry.question, entry.section, minutes)
-    Console(highlight=False).print(table)
+        took = figures.NONE if entry.minutes is None else figures.duration(60 * entry.minutes)
+        table.add_row(entry.name, entry.question, entry.section, took)
+    console = Console(highlight=False)
+    console.print(table)
+    unknown = [entry.name for entry in listed if entry.minutes is None]
+    if len(unknown) < len(listed):
+        total_s = 60 * sum(entry.minutes or 0.0 for entry in listed)
+        but = f" but {', '.join(unknown)}, which did not run here to their end yet" if unknown else ""
+        console.print(f"--all takes about {figures.duration(total_s)} here, for all{but}")
 
 
-def show_run(paths: Sequence[Any], *, as_json: bool) -> None:
-    """Where the results of a run are, and what they say."""
+def show_run(ran: Any, *, as_json: bool) -> None:
+    """What the results of a run say; of several exercises, in the end what became of each.
+
+    Args:
+        ran: What became of the exercises, as `pairlab.session.exercises.run` tells it.
+        as_json: Print the complete results as JSON.
+    """
+    from pairlab.report.results_terminal import plain, show_result
     from pairlab.result_files import read_result
 
-    results = [read_result(path) for path in paths]
+    results = {path: read_result(path) for path in ran.paths}
     if as_json:
-        _print_json([result.model_dump(mode="json") for result in results])
+        _print_json([result.model_dump(mode="json") for result in results.values()])
         return
-    from pairlab.report.results_terminal import show_result
-
-    for path, result in zip(paths, results, strict=True):
+    for path, result in results.items():
         show_result(result, as_json=False)
         print(f"saved in {path}; `invoke report.html` makes a page of it")
+    if len(ran.ended) < 2:
+        return
+    table = Table("exercise", "state", "took", "result", box=None, pad_edge=False)
+    for each in ran.ended:
+        took, state = "", Text("complete before, not run again" if each.was_complete else "complete", "green")
+        if each.failure:
+            state = plain(each.failure.message, "red")
+        else:
+            took = figures.duration(results[each.path].took_s)
+        table.add_row(each.name, state, took, plain(each.path.name if each.path else figures.NONE))
+    Console(highlight=False).print(table)
+    print(f"`invoke report.html --set {ran.run_set}` makes one page of all of them")

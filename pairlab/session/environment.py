@@ -8,11 +8,11 @@ import re
 import tomllib
 from pathlib import Path
 
+from pairlab.circumstances import Environment
 from pairlab.engine.cli import find_cli
 from pairlab.engine.plugins import choose_plugins
 from pairlab.host.accelerator import accelerator
-from pairlab.model import PROJECT, LabSpec
-from pairlab.results import Environment
+from pairlab.model import PROJECT, LabSpec, Settings
 from pairlab.session.settings import ROOT
 from pairlab.session.workbench import Workbench
 
@@ -64,7 +64,15 @@ def look_around(bench: Workbench, spec: LabSpec) -> Environment:
         },
         load_before=load_average(),
         load_after=load_average(),
+        settings=_chosen(settings),
     )
+
+
+def _chosen(settings: Settings) -> dict[str, str]:
+    """Those that are not the defaults, by the names that they have in a lab's file."""
+    defaults = Settings().model_dump(by_alias=True)
+    own = settings.model_dump(by_alias=True)
+    return {key: str(value) for key, value in own.items() if value != defaults[key]}
 
 
 def _processor() -> str:

@@ -118,7 +118,7 @@ def up(
     spec, tiers, reason = _make_spec(bench, lab, settings, stack)
     spec = replace(spec, updates=updates)
     record_spec(spec, tiers)
-    _recover(bench, engine, lab)
+    recover(bench, engine, lab)
     vm_side = bench.side(lab, SideName.VM)
     with vm_side.watching():
         with telling_rollbacks(bench.side(lab, SideName.CONTAINER), lab):
@@ -146,7 +146,7 @@ def down(bench: Workbench, lab: str, *, orphans: bool = False) -> list[str]:
     engine = bench.engine(settings)
     if not orphans and load_spec(lab) is None:
         _refuse_strangers(bench, engine, lab, settings)
-    _recover(bench, engine, lab)
+    recover(bench, engine, lab)
     outcome = engine.destroy(lab, progress=bench.progress)
     changed = outcome.changed if outcome else []
     removed = [
@@ -193,7 +193,7 @@ def _refuse_strangers(bench: Workbench, engine: Engine, lab: str, settings: Sett
         )
 
 
-def _recover(bench: Workbench, engine: Engine, lab: str) -> None:
+def recover(bench: Workbench, engine: Engine, lab: str) -> None:
     """Clear away what a killed run had begun: the state does not know it, so nothing else would."""
     begun = engine.clear_pending(lab)
     if not begun:
@@ -262,7 +262,14 @@ def _check_conflicts(bench: Workbench, spec: LabSpec, previous: LabSpec | None) 
         )
 
 
-def await_ready(bench: Workbench, spec: LabSpec, tiers: list[Tier], vm_side: sides.Side) -> dict[str, float]:
+def await_ready(
+    bench: Workbench,
+    spec: LabSpec,
+    tiers: list[Tier],
+    vm_side: sides.Side,
+    *,
+    timeout_s: int | None = None,
+) -> dict[str, float]:
     """Wait until every instance of the front tier has answered through its front door.
 
     Args:
@@ -270,6 +277,7 @@ def await_ready(bench: Workbench, spec: LabSpec, tiers: list[Tier], vm_side: sid
         spec: What was declared.
         tiers: What runs.
         vm_side: The vm side, whose consoles are being watched.
+        timeout_s: Seconds to wait; None takes the lab's setting.
 
     Returns:
         Instance name -> seconds from the call to its first answer.
@@ -284,7 +292,7 @@ def await_ready(bench: Workbench, spec: LabSpec, tiers: list[Tier], vm_side: sid
         return sides.await_all(
             spec.port(side),
             front.instance_names(side),
-            timeout_s=spec.settings.ready_timeout_s,
+            timeout_s=timeout_s or spec.settings.ready_timeout_s,
             progress=bench.progress,
             cancelled=cancelled,
             path=front.workload.health_path,

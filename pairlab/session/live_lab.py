@@ -56,7 +56,8 @@ class LiveLab:
         self._front = next(tier for tier in self._tiers(self.base) if tier.front)
         self.workload: Workload = self._front.workload
         self.sides: Mapping[SideName, sides.Side] = {name: bench.side(lab, name) for name in SideName}
-        self.declared = Declaration(self._front.vms, self._front.replicas)
+        self.configured = Declaration(self._front.vms, self._front.replicas)
+        self.declared = self.configured
 
     def port(self, side: SideName) -> int:
         """See `Lab.port`."""
@@ -77,9 +78,16 @@ class LiveLab:
         """Wait until commands can be run in every VM: it may serve before it lets anybody in."""
         Fleet(self, SideName.VM).await_commands()
 
-    def put_back(self) -> None:
-        """Make it again what its last `lab.up` declared."""
-        self._up(self.base, refresh=True)
+    def put_back(self, *, ready_timeout_s: int | None = None) -> None:
+        """Make it again what its last `lab.up` declared.
+
+        Args:
+            ready_timeout_s: Seconds to wait for every instance's answer; None takes the setting.
+
+        Raises:
+            SideError: One does.
+        """
+        self._up(self.base, refresh=True, ready_timeout_s=ready_timeout_s)
 
     def drift(self) -> list[str]:
         """See `Lab.drift`."""
@@ -234,7 +242,9 @@ class LiveLab:
     def _tiers(self, spec: LabSpec) -> list[Tier]:
         return tiers_of(self._stack, self.name, spec.settings, spec.keys)
 
-    def _up(self, spec: LabSpec, *, refresh: bool, ready: bool = True) -> Outcome:
+    def _up(
+        self, spec: LabSpec, *, refresh: bool, ready: bool = True, ready_timeout_s: int | None = None
+    ) -> Outcome:
         tiers = self._tiers(spec)
         pin_hosts(spec, tiers)
         vm_side = self.sides[SideName.VM]
@@ -247,7 +257,7 @@ class LiveLab:
                     refresh=refresh,
                 )
             if ready:
-                await_ready(self._bench, spec, tiers, vm_side)
+                await_ready(self._bench, spec, tiers, vm_side, timeout_s=ready_timeout_s)
         return outcome
 
 

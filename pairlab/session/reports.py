@@ -12,6 +12,7 @@ from pairlab.errors import ResultError, UsageError
 from pairlab.model import data_dir
 from pairlab.result_files import read_result, result_files
 from pairlab.results import RunResult
+from pairlab.session.run_sets import find_sets
 
 if TYPE_CHECKING:
     from pairlab.report.pairing import Pairing
@@ -95,12 +96,13 @@ def read(name: str) -> RunResult:
     return read_result(find(name))
 
 
-def write_html(names: Sequence[str], out: Path) -> Path:
-    """Write one page about some results.
+def write_html(names: Sequence[str], out: Path, *, run_set: str = "") -> Path:
+    """Write one page about some results; about several, with an overview at its top.
 
     Args:
         names: As `find` takes them; none means the newest of each exercise.
         out: The file to write.
+        run_set: Instead of names, the results of one command: its id, or `latest`.
 
     Returns:
         Where it is, absolute.
@@ -111,9 +113,36 @@ def write_html(names: Sequence[str], out: Path) -> Path:
     """
     from pairlab.report.html import page
 
-    paths = [find(name) for name in names or sorted(stored()) or [LATEST]]
-    text = page([read_result(path) for path in paths])
-    return _write(text, out, "--out")
+    if run_set:
+        results = _of_set(run_set)
+    else:
+        results = [read_result(find(name)) for name in names or sorted(stored()) or [LATEST]]
+    return _write(page(results, overlook(results) if len(results) > 1 else None), out, "--out")
+
+
+def _of_set(name: str) -> list[RunResult]:
+    """What one command left, in the order in which it was to run."""
+    sets = find_sets(results_dir())
+    chosen = [each for each in sets if name in (LATEST, each.run_set.id)]
+    if not chosen:
+        known = ", ".join(each.run_set.id for each in sets[:5]) or "none"
+        raise UsageError(f"there is no set {name!r} in {results_dir()}", hint=f"the newest sets: {known}")
+    kept, order = chosen[0].kept, chosen[0].run_set.exercises
+    return [kept[exercise].result for exercise in order if exercise in kept]
+
+
+def overlook(results: Sequence[RunResult]) -> Summary:
+    """The table of key differences from these results alone, which says what they leave open."""
+    from pairlab import exercise
+    from pairlab.report.summary import Yield, summarise
+
+    yields = {name: Yield(name, exercise.load(name).summary, None) for name in exercise.names()}
+    for result in sorted(results, key=lambda result: (result.complete, result.started)):
+        name, known = result.exercise, yields.get(result.exercise)
+        cells = known.cells if known else result.summary
+        use = result if result.complete else None
+        yields[name] = Yield(name, cells, use, result.incomplete_reason)
+    return summarise(list(yields.values()))
 
 
 def summary() -> Summary:
@@ -127,6 +156,12 @@ def summary() -> Summary:
         result, reason = _newest_complete(kept.get(name, []))
         yields.append(Yield(name, exercise.load(name).summary, result, reason))
     return summarise(yields)
+
+
+def newest_complete() -> dict[str, RunResult]:
+    """The newest complete result of each exercise that says what it adds to the table."""
+    kept = {name: _newest_complete(files)[0] for name, files in sorted(stored().items())}
+    return {name: result for name, result in kept.items() if result}
 
 
 def _newest_complete(files: Sequence[Path]) -> tuple[RunResult | None, str]:

@@ -120,6 +120,95 @@ def test_what_is_wrong_would_be_seen(
     assert [told, patch_result().title] in ask(driver, check)
 
 
+A4_PX = 718
+"""Width of what is printed on A4: 190 mm at 96 pixels an inch."""
+OFF_THE_PAPER = """
+// Texts and pictures that end beyond the paper's edge, and grounds that would be printed dark.
+const wrong = [], width = arguments[0];
+for (const each of document.querySelectorAll('svg, p, th, td, li, dd, figcaption, h2, h3, h4')) {
+  const box = each.getBoundingClientRect();
+  if (box.width && !each.closest('svg svg') && box.right > width + 1) wrong.push([each.tagName, box.right]);
+}
+if (document.documentElement.scrollWidth > width) wrong.push(['page', document.documentElement.scrollWidth]);
+const ground = getComputedStyle(document.body).backgroundColor;
+if (ground !== 'rgb(255, 255, 255)') wrong.push(['ground', ground]);
+return wrong;
+"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_printed_whole_and_light(driver: WebDriver, tmp_path: Path, scheme: str) -> None:
+    result = patch_result()
+    file = tmp_path / "print.html"
+    summary = summarise([Yield("patch", result.summary, result)])
+    file.write_text(page([with_layers(many_ways(result)), result], summary), encoding="utf-8")
+    open_page(driver, file, width=A4_PX, scheme=scheme)
+    assert ask(driver, "return document.querySelectorAll('table.many').length") > 0
+    media = {"media": "print", "features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    try:
+        assert driver.execute_script(OFF_THE_PAPER, A4_PX) == []
+        # Without the rules for paper it would not be: the check sees that.
+        driver.execute_cdp_cmd(
+            "Emulation.setEmulatedMedia", {"media": "screen", "features": media["features"]}
+        )
+        ask(
+            driver, "for (const each of document.querySelectorAll('.scroll')) each.style.overflow = 'visible'"
+        )
+        assert driver.execute_script(OFF_THE_PAPER, A4_PX) != []
+    finally:
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+
+
+def many_ways(result: RunResult) -> RunResult:
+    """The same with twice as many variants, more than a paper has room for beside each other."""
+    again = [
+        v.model_copy(update={"key": f"{v.key}-2", "title": f"{v.title}, twice"}) for v in result.variants
+    ]
+    samples = [s.model_copy(update={"variant": f"{s.variant}-2"}) for s in result.samples]
+    found = [f.model_copy(update={"variant": f"{f.variant}-2"}) for f in result.findings]
+    return result.model_copy(
+        update={
+            "variants": [*result.variants, *again],
+            "samples": [*result.samples, *samples],
+            "findings": [*result.findings, *found],
+        }
+    )
+
+
+@pytest.mark.parametrize(("width", "scheme"), VIEWS)
+def test_the_overview_is_whole_and_the_keyboard_reaches_every_section(
+    driver: WebDriver, tmp_path: Path, width: int, scheme: str
+) -> None:
+    result = patch_result()
+    file = tmp_path / "overview.html"
+    summary = summarise([Yield("patch", result.summary, result)])
+    file.write_text(page([result, cut_short(result)], summary), encoding="utf-8")
+    open_page(driver, file, width=width, scheme=scheme)
+    shown = squeezed(driver.find_element(By.ID, "overview").text)
+    for wanted in (
+        "In one minute",
+        "All instances patched",
+        "Where and when",
+        "2 logical CPUs",
+        "What is missing",
+    ):
+        assert wanted in shown
+    assert ask(driver, OUT_OF_PLACE) == []
+    assert ask(driver, PALE) == []
+    root = ask(driver, "const e = document.documentElement; return [e.scrollWidth, e.clientWidth]")
+    assert root[0] <= root[1]
+    driver.find_element(By.TAG_NAME, "body").send_keys(Keys.TAB)
+    reached = []
+    for _ in range(4):
+        reached.append(driver.switch_to.active_element.get_attribute("href").rpartition("#")[2])
+        driver.switch_to.active_element.send_keys(Keys.TAB)
+    assert reached == ["results", "overview", "result-1", "result-2"]
+    driver.find_element(By.CSS_SELECTOR, "nav a[href='#result-2']").send_keys(Keys.ENTER)
+    assert driver.current_url.endswith("#result-2")
+    assert abs(ask(driver, "return document.querySelector('#result-2').getBoundingClientRect().top")) < 2
+
+
 def test_the_page_asks_for_nothing(driver: WebDriver, report: Path) -> None:
     open_page(driver, report, width=1280, scheme="light")
     assert ask(driver, "return performance.getEntriesByType('resource').map(entry => entry.name)") == []

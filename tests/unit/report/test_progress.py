@@ -19,6 +19,7 @@ SECTION = Section(
     "Patch the VMs in place",
     "The administrator's way.\n\n```console\n$ invoke lab.exec vm/0 'sudo apt-get update'\n```",
 )
+LEFT = ["patch: 50 s so far, about 1 min 10 s left: as earlier runs took", "exercise 1 of 2; unknown left"]
 
 
 @pytest.fixture
@@ -67,9 +68,10 @@ def test_what_changed_is_text_and_neither_markup_nor_a_terminals_command(printed
 def test_both_sides_requests_and_the_step_are_shown(printed: io.StringIO) -> None:
     running = log("vm-rebuild", "Go back")
     running.answered[SideName.VM], running.failed[SideName.VM] = 41, 2
-    Console(file=printed, width=100).print(progress._Now(running, "Patching", 3))
+    Console(file=printed, width=100).print(progress._Now(running, "Patching", 3, lambda: LEFT))
     text = printed.getvalue()
     assert "Patching, repetition 1 of 3" in text
+    assert [line for line in text.splitlines() if "left" in line] == LEFT
     assert "vm-rebuild  Go back" in text
     assert [line.split()[:3] for line in text.splitlines() if line.startswith(("vm ", "container"))] == [
         ["vm", "41", "2"],
@@ -78,6 +80,6 @@ def test_both_sides_requests_and_the_step_are_shown(printed: io.StringIO) -> Non
 
 
 def test_where_there_is_no_terminal_the_lines_of_the_log_do(printed: io.StringIO) -> None:
-    with progress.follow(log(), SimpleNamespace(title="Patching", repetitions=3)):
+    with progress.follow(log(), SimpleNamespace(title="Patching", repetitions=3), lambda: LEFT):
         pass
     assert printed.getvalue() == ""

@@ -109,6 +109,10 @@ def test_pictures_have_names_and_tables_have_scopes(read: Reader) -> None:
             assert attributes["role"] == "img"
         if tag == "th":
             assert attributes["scope"] in ("row", "col")
+    inner = {"cut"}  # parts of a picture, which has a name itself
+    for attributes in (a for tag, a in read.tags if tag == "svg" and a.get("class") not in inner):
+        named = {"aria-labelledby", "aria-hidden", "y", "x"} & attributes.keys()
+        assert named, f"a picture has neither a name nor is it decoration: {attributes}"
     pictures = [a for tag, a in read.tags if tag == "svg" and a.get("role") == "img"]
     assert len(pictures) == 18 + 11 * 6  # timelines, and a line for each figure and variant
     assert [attributes["lang"] for tag, attributes in read.tags if tag == "html"] == ["en"]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pairlab.circumstances import RunSet
 from pairlab.differences import Row
 from pairlab.errors import ResultError, UsageError
 from pairlab.model import data_dir
@@ -98,6 +99,29 @@ def test_the_page_has_the_newest_of_each_exercise(stored: Path, tmp_path: Path) 
     assert text.index("Patching a running service") < text.index("Scaling out")
     reports.write_html(["scale-out"], out)
     assert "Patching a running service" not in out.read_text(encoding="utf-8")
+
+
+def test_the_results_of_one_command_make_one_page(stored: Path, tmp_path: Path) -> None:
+    out = tmp_path / "report.html"
+    for at, name, of in (
+        ("20261126T000000Z", "patch", "first"),
+        ("20261126T000500Z", "scale-out", "first"),
+        ("20261126T001000Z", "scale-out", "first"),
+        ("20261127T000000Z", "patch", "second"),
+    ):
+        run_set = RunSet(id=of, exercises=["scale-out", "patch"], repeat=None)
+        changes = {"exercise": name, "title": f"{name} of {at}", "run_set": run_set}
+        write_result(patch_result().model_copy(update=changes), stored / f"{at}-{name}.json")
+    reports.write_html([], out, run_set="first")
+    text = out.read_text(encoding="utf-8")
+    assert text.count('<section class="result"') == 2
+    assert text.index("scale-out of 20261126T001000Z") < text.index("patch of 20261126T000000Z")
+    assert "not measured yet: invoke exercise.run footprint" in text
+    reports.write_html([], out, run_set="latest")
+    assert "patch of 20261127T000000Z" in out.read_text(encoding="utf-8")
+    with pytest.raises(UsageError, match="there is no set 'third'") as told:
+        reports.write_html([], out, run_set="third")
+    assert told.value.hint == "the newest sets: second, first"
 
 
 def test_a_page_that_cannot_be_written_is_said(stored: Path, tmp_path: Path) -> None:

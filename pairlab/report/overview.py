@@ -1,0 +1,101 @@
+"""Several results at a glance: a line for each key difference, where and when, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pairlab.differences import Row
+from pairlab.report import comparison, figures
+from pairlab.report.summary import Line, Missing, Summary
+from pairlab.results import RunResult
+
+
+@dataclass(frozen=True)
+class Glance:
+    """One row of the table of key differences, in the one line that says most of it.
+
+    Attributes:
+        row: The row.
+        line: What was measured or found.
+        more: Number of lines that the whole table has besides.
+    """
+
+    row: Row
+    line: Line
+    more: int
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where some results were measured.
+
+    Attributes:
+        told: The host and how its VMs ran, in a sentence.
+        exercises: What was measured there, each with when.
+    """
+
+    told: str
+    exercises: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What a newcomer reads first.
+
+    Attributes:
+        glances: Rows of which something is known, in their order.
+        sites: Where and when; one where all was measured on one host.
+        unknown: Headings of rows of which nothing is known.
+        missing: Exercises that would tell more and did not, each once.
+        emulation: What a reader must know before any figure of an emulated VM; empty where there is none.
+    """
+
+    glances: tuple[Glance, ...]
+    sites: tuple[Site, ...]
+    unknown: tuple[str, ...]
+    missing: tuple[Missing, ...]
+    emulation: str
+
+
+def overview(results: Sequence[RunResult], summary: Summary) -> Overview:
+    """A summary at a glance.
+
+    Args:
+        results: Those that it was made from, and incomplete ones beside.
+        summary: The table of key differences.
+    """
+    glances = tuple(
+        Glance(row.row, telling(row.lines), len(row.lines) - 1) for row in summary.rows if row.lines
+    )
+    sites: dict[str, list[str]] = {}
+    for result in results:
+        incomplete = "" if result.complete else ", incomplete"
+        sites.setdefault(_site(result), []).append(
+            f"{result.exercise} ({comparison.when(result)}{incomplete})"
+        )
+    missing = {each.exercise: each for row in summary.rows for each in row.missing}
+    return Overview(
+        glances=glances,
+        sites=tuple(Site(told, tuple(exercises)) for told, exercises in sites.items()),
+        unknown=tuple(row.row.heading for row in summary.rows if not row.lines),
+        missing=tuple(missing[name] for name in sorted(missing)),
+        emulation=summary.emulation,
+    )
+
+
+def telling(lines: Sequence[Line]) -> Line:
+    """The first line of a figure of both sides; else the first figure; else the first of all."""
+    measured = [line for line in lines if line.figure]
+    both = [line for line in measured if {"vm", "container"} <= {entry.side for entry in line.entries}]
+    return [*both, *measured, *lines][0]
+
+
+def _site(result: RunResult) -> str:
+    own = result.environment
+    emulated = " (software emulation)" if comparison.is_emulated(own) else ""
+    return (
+        f"{own.processor}, {figures.counted(own.cores, 'logical CPU')},"
+        f" {figures.value('B', own.memory_bytes)}"
+        f" of memory, {own.system}, Linux {own.kernel}; VMs by {own.accelerator}{emulated}"
+    )

@@ -1,0 +1,126 @@
+"""The lab that exercises run on: brought up, put back after a failure, taken down; one command at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Protocol
+
+from pairlab.circumstances import Environment
+from pairlab.errors import ConflictError, SideError
+from pairlab.model import state_dir
+from pairlab.session import access
+from pairlab.session import lab as labs
+from pairlab.session.environment import look_around
+from pairlab.session.live_lab import LiveLab
+from pairlab.session.one_run import Live
+from pairlab.session.workbench import Workbench, known_spec
+
+ANSWER_TIMEOUT_S = 60
+"""Of instances after a failed exercise: those that hang inside are replaced then."""
+
+
+class Stage(Protocol):
+    """A lab, as a course of exercises handles it.
+
+    Attributes:
+        name: Its name.
+    """
+
+    name: str
+
+    def up(self) -> None:
+        """Bring it up."""
+
+    def down(self) -> None:
+        """Take it down."""
+
+    def live(self) -> Live:
+        """The lab, for one exercise.
+
+        Raises:
+            UsageError: It is not up.
+        """
+
+    def environment(self) -> Environment:
+        """This host and the programs that it stands on, as they are now."""
+
+    def restore(self) -> None:
+        """Make it what its last `lab.up` declared, whatever a failed exercise left of it.
+
+        Raises:
+            LabError: It could not be done.
+        """
+
+
+class LabStage:
+    """See `Stage`.
+
+    Args:
+        bench: The tools of this run.
+        lab: Its name.
+    """
+
+    def __init__(self, bench: Workbench, lab: str) -> None:
+        self.name = lab
+        self._bench = bench
+
+    def up(self) -> None:
+        """See `Stage.up`."""
+        labs.up(self._bench, self.name, {})
+
+    def down(self) -> None:
+        """See `Stage.down`."""
+        labs.down(self._bench, self.name)
+
+    def live(self) -> Live:
+        """See `Stage.live`."""
+        return LiveLab(self._bench, self.name)
+
+    def environment(self) -> Environment:
+        """See `Stage.environment`."""
+        return look_around(self._bench, known_spec(self.name))
+
+    def restore(self) -> None:
+        """See `Stage.restore`."""
+        self._bench.progress(f"putting lab {self.name} back to what is declared")
+        live = LiveLab(self._bench, self.name)
+        labs.recover(self._bench, self._bench.engine(live.base.settings), self.name)
+        try:
+            live.put_back(ready_timeout_s=ANSWER_TIMEOUT_S)
+            found = access.status(self._bench, self.name)
+            left = [*found.drift, *found.problems]
+        except SideError as error:
+            left = [error.message]
+        if left:
+            # Something inside an instance, which no declaration holds: fresh ones do not have it.
+            self._bench.progress(f"replacing every instance: {'; '.join(left)}")
+            live.declare(replace(live.configured, fresh_vms=1, fresh_containers=1))
+            live.put_back()
+
+
+@contextmanager
+def alone(lab: str) -> Iterator[None]:
+    """Be the only one that runs exercises on a lab while the block runs: two would measure each other.
+
+    Raises:
+        ConflictError: Another process does.
+    """
+    folder = state_dir() / "running"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / f"{lab}.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise ConflictError(
+                f"process {lock.read().strip() or 'unknown'} runs exercises on lab {lab!r} already",
+                hint="wait until it is done, or give another --lab",
+            ) from error
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        yield

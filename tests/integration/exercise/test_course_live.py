@@ -1,0 +1,77 @@
+"""Several exercises on a real lab, interrupted in the middle and resumed: nothing is measured twice."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+from lab_commands import Commands, left_of, until
+
+from pairlab.results import RunResult
+from pairlab.session.stage import LabStage
+from pairlab.session.workbench import Workbench
+
+pytestmark = [pytest.mark.integration, pytest.mark.deep, pytest.mark.timeout(900)]
+RUN = ("exercise.run", "stack,isolation", "--ephemeral", "--repeat", "2")
+
+
+def kept(folder: Path) -> dict[str, RunResult]:
+    read = (RunResult.model_validate_json(path.read_text()) for path in folder.glob("*.json"))
+    return {result.exercise: result for result in read}
+
+
+def test_an_interrupted_course_goes_on_where_it_was(commands: Commands, lab: str, tmp_path: Path) -> None:
+    where = ("--lab", lab, "--out", str(tmp_path))
+    started = commands.start(*RUN, *where)
+
+    def in_second_repetition() -> bool:
+        assert started.poll() is None, started.communicate()
+        found = kept(tmp_path).get("isolation")
+        return found is not None and found.finished == 1 and max(f.repetition for f in found.findings) == 1
+
+    until(in_second_repetition, timeout_s=400)
+    started.send_signal(signal.SIGINT)
+    _, said = started.communicate(timeout=120)
+    assert started.returncode == 130, said
+    assert "--resume goes on" in said
+    assert left_of(lab) == set()
+    before = kept(tmp_path)
+    assert before["stack"].complete
+    assert (before["isolation"].complete, before["isolation"].incomplete_reason) == (
+        False,
+        "it was interrupted",
+    )
+
+    done = commands.run("exercise.run", "stack,isolation", "--ephemeral", "--resume", *where)
+    assert "stack: complete since" in done.stderr
+    assert "isolation: goes on with repetition 2 of 2" in done.stderr
+    assert "left: as its finished repetitions took" not in done.stderr.partition("isolation: goes on")[0]
+    after = kept(tmp_path)
+    assert len(list(tmp_path.glob("*.json"))) == 2
+    assert after["stack"] == before["stack"]
+    assert after["isolation"].complete
+    assert [stretch.repetitions for stretch in after["isolation"].stretches] == [1, 1]
+    first = [finding for finding in before["isolation"].findings if finding.repetition == 0]
+    assert [finding for finding in after["isolation"].findings if finding.repetition == 0] == first
+    again = [finding for finding in after["isolation"].findings if finding.repetition == 1]
+    assert len(again) == len(first)
+    assert left_of(lab) == set()
+
+    listed = json.loads(commands.run("exercise.run", "stack", "--resume", *where, "--json").stdout)
+    assert [each["exercise"] for each in listed] == ["stack"]  # complete: no lab is needed
+
+
+def test_what_a_failed_exercise_left_inside_an_instance_is_put_right(
+    commands: Commands, lab: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAIRLAB_STATE", str(commands.state))
+    commands.run("lab.up", "--lab", lab, "--yes")
+    commands.run("lab.exec", "vm/0", "sudo systemctl stop nginx", "--lab", lab)
+    told: list[str] = []
+    LabStage(Workbench(told.append), lab).restore()
+    assert any(line.startswith("replacing every instance: ") for line in told)
+    found = commands.json("lab.status", "--lab", lab)
+    assert (found["drift"], found["problems"]) == ([], [])
+    assert [door["answer"] for door in found["doors"]] == ["200", "200"]

@@ -1,0 +1,95 @@
+"""Which exercises a command line means, who may run them, and what the terminal says of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from pairlab.errors import ConflictError, ExerciseError, UsageError
+from pairlab.report import terminal
+from pairlab.result_files import write_result
+from pairlab.session.course import Ended, Ran
+from pairlab.session.exercises import Listed, chosen, list_exercises, run
+from pairlab.session.reports import results_dir
+from pairlab.session.stage import alone
+from pairlab.session.workbench import Workbench
+from tests.report_worlds import cut_short, patch_result
+
+
+@pytest.fixture(autouse=True)
+def own_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAIRLAB_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("PAIRLAB_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+
+def test_names_are_separated_by_commas_and_must_exist() -> None:
+    assert chosen("patch, scale", every=False) == ["patch", "scale"]
+    assert {"patch", "scale"} < {*chosen("", every=True)}
+    for wrong, told in (("", "no exercise was named"), ("patsch", "'patsch'"), ("patch,patch", "twice")):
+        with pytest.raises(UsageError, match=told):
+            chosen(wrong, every=False)
+
+
+def test_two_commands_do_not_run_exercises_on_one_lab() -> None:
+    bench = Workbench(lambda _: None)
+    with alone("trial"):
+        with pytest.raises(ConflictError, match=r"process \d+ runs exercises on lab 'trial' already"):
+            run(bench, ["stack"], "trial")
+        with pytest.raises(UsageError, match="there is no lab 'other'"):
+            run(bench, ["stack"], "other")
+    with pytest.raises(UsageError, match="there is no lab 'trial'"):
+        run(bench, ["stack"], "trial")
+
+
+def test_nothing_to_resume_is_told_before_a_lab_is_touched() -> None:
+    with pytest.raises(UsageError, match="nothing to resume"):
+        run(Workbench(lambda _: None), ["stack"], "trial", resume=True, ephemeral=True)
+
+
+def test_the_list_tells_what_each_and_all_take(capsys: pytest.CaptureFixture[str]) -> None:
+    write_result(patch_result(), results_dir() / "20261124T211500Z-patch.json")
+    write_result(cut_short(patch_result()), results_dir() / "20261125T211500Z-patch.json")
+    listed = {each.name: each.minutes for each in list_exercises()}
+    assert listed["patch"] is not None
+    assert {each for name, each in listed.items() if name != "patch"} == {None}
+    terminal.show_exercises(
+        [Listed("patch", "How?", "Updates", 21.25), Listed("scale", "How fast?", "Scaling", 0.5)],
+        as_json=False,
+    )
+    text = capsys.readouterr().out
+    assert re.search(r"patch +How\? +Updates +21\smin\s15\ss", text)
+    assert re.search(r"--all takes about 21\smin\s45\ss here, for all\n", text)
+    terminal.show_exercises(
+        [Listed("patch", "How?", "Updates", 21.25), Listed("scale", "How fast?", "Scaling", None)],
+        as_json=False,
+    )
+    assert "for all but scale, which did not run here to their end yet" in capsys.readouterr().out
+    terminal.show_exercises([Listed("scale", "How fast?", "Scaling", None)], as_json=False)
+    assert "--all" not in capsys.readouterr().out
+
+
+def test_in_the_end_it_is_told_what_became_of_each(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done, failed = tmp_path / "20261124T211500Z-patch.json", tmp_path / "20261124T221500Z-scale.json"
+    write_result(patch_result(), done)
+    write_result(cut_short(patch_result()), failed)
+    cause = ExerciseError("vm/1 never answered", hint="look at its console")
+    became = [Ended("patch", done, was_complete=True), Ended("scale", failed, failure=cause),
+              Ended("stack", None, failure=cause)]  # fmt: skip
+    ran = Ran("20261124T211500Z-dev", became)
+    terminal.show_run(ran, as_json=False)
+    lines = [re.sub(r"\s+", " ", line) for line in capsys.readouterr().out.splitlines()[-5:]]
+    assert lines[0].strip() == "exercise state took result"
+    assert lines[1].startswith("patch complete before, not run again 21 min 14 s 20261124T211500Z-patch.json")
+    assert lines[2].startswith("scale vm/1 never answered 20261124T221500Z-scale.json")
+    assert lines[3].startswith("stack vm/1 never answered –")
+    assert "report.html --set 20261124T211500Z-dev" in lines[4]
+    terminal.show_run(ran, as_json=True)
+    assert [each["exercise"] for each in json.loads(capsys.readouterr().out)] == ["patch"]
+    terminal.show_run(Ran("x", [Ended("patch", done)]), as_json=False)
+    assert "state" not in capsys.readouterr().out.splitlines()[-1]
