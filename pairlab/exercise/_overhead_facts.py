@@ -71,10 +71,10 @@ def storage(place: Place, sides: Mapping[SideName, Side], *, direct: bool) -> st
     argv = ["df", "--output=source,fstype", place.folder]
     source, kind = place.runner.run(argv).stdout.splitlines()[-1].split()
     bypass = "opened past its kernel's page cache (O_DIRECT)" if direct else "through its kernel's page cache"
-    told = f"{kind} on {source}, {bypass}"
+    told = f"{kind}, {bypass}" if source == kind else f"{kind} on {source}, {bypass}"
     if place.variant.side is None:
         return told
     below = next(layer for layer in sides[place.variant.side].layers(0) if layer.part == "own-disk")
     if place.variant.side is SideName.VM:
-        return f"{told}; below that {below.found}, a file of this host, through this host's page cache"
+        return f"{told}; below that, through this host's page cache, its files: {below.found}"
     return f"{told}; that is {below.found} in a folder of this host"

@@ -23,8 +23,8 @@ from pairlab.model import SideName, Tools
 from pairlab.results import Conclusion, RunResult, Variant, Verdict
 from pairlab.run import Runner
 
-MEMORY_MIB = 512
-"""Of each instance: STREAM's arrays, and enough besides."""
+MEMORY_MIB, MIB_A_CPU = 512, 32
+"""Of each instance: enough for a system and its programs, and for each CPU the arrays of STREAM."""
 MOST_CPUS = 64
 """The most that a lab's settings give an instance."""
 
@@ -59,9 +59,8 @@ class LabExercise:
         log.values |= {"lab": lab.name, "accelerator": str(lab.accelerator), "cores": len(cpus)}
         self._tools: Tools = lab.tools()
         with log.step("declare"):
-            lab.declare(
-                Declaration(1, 1, fresh_vms=1, fresh_containers=1, cpus=len(cpus), memory_mib=MEMORY_MIB)
-            )
+            count, memory_mib = len(cpus), MEMORY_MIB + MIB_A_CPU * len(cpus)
+            lab.declare(Declaration(1, 1, fresh_vms=1, fresh_containers=1, cpus=count, memory_mib=memory_mib))
             for side in hosts:
                 Fleet(lab, side).await_rest()
         with log.step("bring") as changes, self._here() as host:
