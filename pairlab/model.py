@@ -398,6 +398,21 @@ class Repository:
 
 
 @dataclass(frozen=True)
+class Tools:
+    """Programs with every library that they need, to be run by their own loader on any amd64 Linux.
+
+    Attributes:
+        version: 12 hexadecimal digits of the digest of all that went in.
+        archive: Compressed tar file of `bin/`, `lib/` and `SHA256SUMS`, which has the digest of every file.
+        packages: Package -> version of what they were taken from.
+    """
+
+    version: str
+    archive: Path
+    packages: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class SshHostKey:
     """A VM's ssh host key, made before the VM, so that it can be pinned. The private half is a secret."""
 

@@ -17,6 +17,7 @@ FORMAT = 1
 """Raised when a reader of an older version would misread the document."""
 CLAIM_SAMPLES = 3
 """Fewest samples of each side that a comparison may rest on."""
+Unit = Literal["s", "ms", "B", "1", "%", "1/s", "B/s"]
 Verdict = Literal["yes", "no", "cannot", "fact"]
 """As one would wish; not so; this side has no way to do it; nothing to wish for."""
 
@@ -32,14 +33,14 @@ class Figure(_Record):
     Attributes:
         key: Short name that samples refer to, such as `patched-last`.
         title: What it is, for a table's head.
-        unit: `s`, `ms`, `B`, `1` (a count) or `%`; of every sample of it.
+        unit: `s`, `ms`, `B`, `1` (a count), `%`, or a rate: `1/s`, `B/s`; of every sample of it.
         method: How it is obtained, with both ends of every clock.
         better: Which way is better.
     """
 
     key: str
     title: str
-    unit: Literal["s", "ms", "B", "1", "%"]
+    unit: Unit
     method: str
     better: Literal["lower", "higher", "neither"] = "lower"
 

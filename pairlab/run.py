@@ -180,7 +180,7 @@ def _execute(
     ) as process:
         try:
             deadline = None if timeout_s is None else time.monotonic() + timeout_s
-            stdout, stderr = _exchange(process, input_text.encode(), deadline, on_line)
+            stdout, stderr = _exchange(process, memoryview(input_text.encode()), deadline, on_line)
             process.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
         except BaseException:
             _end(process)
@@ -189,7 +189,7 @@ def _execute(
 
 
 def _exchange(
-    process: subprocess.Popen[bytes], given: bytes, deadline: float | None, on_line: OnLine
+    process: subprocess.Popen[bytes], given: memoryview, deadline: float | None, on_line: OnLine
 ) -> tuple[str, str]:
     """Write a command's input and read its output, both as it is ready, until its outputs end.
 
@@ -218,12 +218,12 @@ def _exchange(
     return outputs[process.stdout].text, outputs[process.stderr].text
 
 
-def _write_some(descriptor: int, given: bytes) -> bytes:
-    """Write what a pipe surely takes without blocking; returns the rest."""
+def _write_some(descriptor: int, given: memoryview) -> memoryview:
+    """Write what a pipe surely takes without blocking; returns the rest, which is not copied."""
     try:
         return given[os.write(descriptor, given[: select.PIPE_BUF]) :]
     except BrokenPipeError:
-        return b""  # it does not read its input: its own affair
+        return memoryview(b"")  # it does not read its input: its own affair
 
 
 class _Text:

@@ -16,7 +16,7 @@ from typing import Any, Protocol, cast
 from pairlab.differences import SummaryCell
 from pairlab.errors import UsageError
 from pairlab.exercise._log import Log
-from pairlab.model import Accelerator, Outcome, SideName, Update, Workload
+from pairlab.model import Accelerator, Outcome, SideName, Tools, Update, Workload
 from pairlab.results import Conclusion, Figure, RunResult, Variant
 from pairlab.run import Runner
 from pairlab.side import Side
@@ -41,6 +41,8 @@ class Declaration:
         supervised: The orchestrator brings back containers that end.
         broken_vms: Indexes of the VMs that run a release whose health check fails.
         broken_containers: Whether the containers run that release.
+        cpus: CPUs of each instance of either side; 0 for what the settings say.
+        memory_mib: Memory of each, likewise.
     """
 
     vms: int
@@ -55,6 +57,8 @@ class Declaration:
     supervised: bool = True
     broken_vms: frozenset[int] = frozenset()
     broken_containers: bool = False
+    cpus: int = 0
+    memory_mib: int = 0
 
     def count(self, side: SideName) -> int:
         """Number of instances on a side."""
@@ -131,6 +135,9 @@ class Lab(Protocol):
 
     def update_bytes(self) -> int:
         """Bytes of the update's package files."""
+
+    def tools(self) -> Tools:
+        """Programs to measure with, which are no part of any instance's image; built once."""
 
     def use_updates(self, runner: Runner) -> None:
         """Make the lab's package repository the one that an instance installs from, and read its list.

@@ -108,8 +108,8 @@ def told(values: Sequence[float], figure: Figure) -> str:
 
 def scale(figure: Figure, value: float) -> tuple[float, str]:
     """What to divide amounts by that are about as large as a value, and the unit that they then have."""
-    if figure.unit != "B":
+    if figure.unit not in ("B", "B/s"):
         return 1.0, figure.unit
     units = ("B", "KiB", "MiB", "GiB", "TiB")
     power = next((n for n in range(len(units)) if abs(value) < 1024 ** (n + 1)), len(units) - 1)
-    return float(1024**power), units[power]
+    return float(1024**power), units[power] + figure.unit.removeprefix("B")

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pairlab.errors import CommandError, ImageError
-from pairlab.image.container_archive import write_archive, write_own_layer
-from pairlab.image.recipe import BASE_PACKAGES, VM_PACKAGES, Recipe, short_digest, vm_base_files
-from pairlab.image.record import DISK, KERNEL, VERSION_LABEL, ImageRecord, reference
+from pairlab.image.container_archive import write_archive, write_own_layer, write_tree
+from pairlab.image.recipe import BASE_PACKAGES, TREE, VM_PACKAGES, Recipe, short_digest, vm_base_files
+from pairlab.image.record import ARCHIVE, DISK, KERNEL, VERSION_LABEL, ImageRecord, reference
 from pairlab.image.rootfs import Stage, build_error, debian_sources, make_root
 from pairlab.progress import Progress
 from pairlab.run import Runner
@@ -118,6 +118,9 @@ class Builder:
             # A disk that boots itself needs neither; its kernel serves to try the host's KVM.
             for name in (KERNEL,) if recipe.boots_itself else (KERNEL, "initrd"):
                 shutil.move(out / name, result / name)
+        elif recipe.form == "tree":
+            self.progress(f"{recipe.name}: packing the programs")
+            write_tree(out / "root.tar", TREE, result / ARCHIVE)
         else:
             self.progress(f"{recipe.name} (container): separating its layer from the base")
             write_own_layer(out / "root.tar", base, out / "own.tar")

@@ -5,6 +5,7 @@ Source: Docker Image Specification v1.2, "Combined Image JSON + Filesystem Chang
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import json
@@ -40,6 +41,26 @@ def write_own_layer(root: Path, base: Path, target: Path) -> None:
             parent, _, leaf = name.rpartition("/")
             if parent not in gone:
                 layer.addfile(_entry(f"{parent}/.wh.{leaf}", 0))
+
+
+def write_tree(root: Path, folder: str, target: Path) -> None:
+    """Pack one folder of a root file system; equal files give an equal archive.
+
+    Args:
+        root: Tar file of the whole root file system.
+        folder: Such as `/opt/tools`; names in the archive begin below it.
+        target: Compressed tar file to write.
+    """
+    prefix = f".{folder}/"
+    with (
+        tarfile.open(root) as tar,
+        gzip.GzipFile(target, "wb", mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as tree,
+    ):
+        for entry in tar:
+            if entry.name.startswith(prefix):
+                content = tar.extractfile(entry) if entry.isreg() else None
+                tree.addfile(entry.replace(name=entry.name.removeprefix(prefix), deep=False), content)
 
 
 def _identity(entry: tarfile.TarInfo) -> tuple[Any, ...]:

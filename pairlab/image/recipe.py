@@ -34,6 +34,11 @@ VM_PACKAGES = (
 MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "isofs")
 """What the initial RAM file system loads: the rest of the guest needs no module and no udev."""
 
+TOOL_PACKAGES = ("openssl", "stress-ng", "sysbench")
+TOOLS = ("dd", "openssl", "stress-ng", "sysbench", "taskset", "timeout")
+TREE = "/opt/pairlab-tools"
+"""Where the programs are gathered in the root file system that they are taken from."""
+
 GENERATORS = (
     "systemd-cryptsetup-generator",
     "systemd-debug-generator",
@@ -114,7 +119,7 @@ class Recipe:
 
     Attributes:
         name: The workload's name, or `front-door`.
-        form: `vm` or `container`.
+        form: `vm`, `container`, or `tree` for files of which no instance is made.
         packages: Packages beside those of its base.
         files: Path -> file.
         commands: Run in its root at the end, as argument lists.
@@ -237,6 +242,13 @@ def front_door_recipe() -> Recipe:
         "StopSignal": "SIGUSR1",
     }
     return Recipe("front-door", "container", ("haproxy",), {}, config=config)
+
+
+def tools_recipe() -> Recipe:
+    """A tree of programs to measure with, each with its libraries, that runs in any place."""
+    gather = "/usr/local/sbin/gather"
+    files = {gather: File(render("image/gather.sh.j2", tree=TREE, programs=TOOLS), 0o755)}
+    return Recipe("tools", "tree", TOOL_PACKAGES, files, ((gather,),))
 
 
 REPOSITORY_ROOT = "/srv/updates"

@@ -14,7 +14,7 @@ from pairlab.model import PROJECT
 VERSION_LABEL = "org.pairlab.image"
 """Label of a container image; its value is the image's version."""
 
-DISK, KERNEL = "disk.qcow2", "vmlinuz"
+DISK, KERNEL, ARCHIVE = "disk.qcow2", "vmlinuz", "tree.tar.gz"
 SOUND = "sound.json"
 """Beside the files: how they looked when their digests were last checked."""
 
@@ -30,7 +30,7 @@ class ImageRecord:
 
     Attributes:
         name: The workload's name, or `front-door`.
-        form: `vm` or `container`.
+        form: `vm`, `container` or `tree`.
         version: 12 hexadecimal digits over the recipe and the exact packages.
         recipe: Digest of the recipe, by which it is found again.
         created: Seconds since 1970.

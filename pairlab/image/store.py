@@ -19,11 +19,12 @@ from pairlab.image.recipe import (
     container_recipe,
     front_door_recipe,
     repository_recipe,
+    tools_recipe,
     vm_recipe,
 )
-from pairlab.image.record import DISK, KERNEL, VERSION_LABEL, ImageRecord, reference
+from pairlab.image.record import ARCHIVE, DISK, KERNEL, VERSION_LABEL, ImageRecord, reference
 from pairlab.image.repository import REPOSITORIES, read_repository
-from pairlab.model import BootKind, ContainerImage, Repository, VmImage, Workload, WorkloadImages
+from pairlab.model import BootKind, ContainerImage, Repository, Tools, VmImage, Workload, WorkloadImages
 from pairlab.progress import Progress
 from pairlab.run import Runner
 
@@ -110,6 +111,11 @@ class ImageStore:
     def ensure_repository(self, repository: Repository, *, progress: Progress) -> ContainerImage:
         """An image that serves a package repository, built if it is missing or damaged."""
         return _container_image(self._ensure_all([repository_recipe(repository)], progress)[0])
+
+    def ensure_tools(self, *, progress: Progress) -> Tools:
+        """Programs to measure with, built if they are missing or damaged."""
+        record = self._ensure_all([tools_recipe()], progress)[0]
+        return Tools(record.version, record.folder / ARCHIVE, record.packages)
 
     def ensure_recipe(self, recipe: Recipe, *, progress: Progress) -> ImageRecord:
         """An image of a recipe of the caller's own, built if it is missing or damaged."""

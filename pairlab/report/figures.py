@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import floor, log10
-from typing import Literal
 
-from pairlab.results import Spread
-
-Unit = Literal["s", "ms", "B", "1", "%"]
+from pairlab.results import Spread, Unit
 
 DIGITS = 3
 """Significant digits: what a handful of repetitions can carry."""
@@ -45,12 +42,12 @@ def scale(unit: Unit, value: float) -> tuple[float, str]:
     """What to divide a value by, and the unit that it then has: (1048576.0, `MiB`); a count has none."""
     if unit == "ms" and abs(value) >= MANY_MS:
         return 1000.0, "s"
-    if unit != "B":
-        return 1.0, "" if unit == "1" else unit
+    if unit not in ("B", "B/s"):
+        return 1.0, {"1": "", "1/s": "/s"}.get(unit, unit)
     power = 0
     while abs(value) >= 1024 ** (power + 1) and power < len(BINARY) - 1:
         power += 1
-    return float(1024**power), BINARY[power]
+    return float(1024**power), BINARY[power] + unit.removeprefix("B")
 
 
 def with_unit(text: str, unit: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil, floor, log10
 
 from pairlab.report import figures
-from pairlab.report.figures import Unit
+from pairlab.results import Unit
 
 LOG_FROM = 30.0
 """Ratio of the largest to the smallest value from which a logarithmic axis shows them better."""
@@ -124,7 +124,7 @@ def log_axis(unit: Unit, values: Sequence[float]) -> Axis:
 
 def _steps(unit: Unit, low: float, high: float) -> list[tuple[float, bool]]:
     """1, 2 and 5 times each power of ten around some values, and whether it is the power itself."""
-    if unit == "B":
+    if unit in ("B", "B/s"):
         powers = [10.0**n * 1024**k for k in range(len(figures.BINARY)) for n in range(3)]
         powers += [10.0**n * 1024 ** (len(figures.BINARY) - 1) for n in range(3, 20)]
     else:

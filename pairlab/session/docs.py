@@ -16,7 +16,8 @@ from pairlab.session.settings import ROOT
 FOLDER = ROOT / "docs" / "exercises"
 LIMITS = "What it cannot show"
 """Heading of the section that each exercise's text ends with."""
-UNITS = {"s": "seconds", "ms": "milliseconds", "B": "bytes", "1": "count", "%": "percent"}
+UNITS = {"s": "seconds", "ms": "milliseconds", "B": "bytes", "1": "count", "%": "percent",
+         "1/s": "per second", "B/s": "bytes per second"}  # fmt: skip
 
 
 def pages() -> dict[str, str]:

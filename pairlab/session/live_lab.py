@@ -21,6 +21,7 @@ from pairlab.model import (
     Repository,
     SideName,
     Tier,
+    Tools,
     Update,
     VmImage,
     Workload,
@@ -147,6 +148,10 @@ class LiveLab:
         """See `Lab.update_bytes`."""
         return sum(file.stat().st_size for file in self._update_alone.folder.glob("*.deb"))
 
+    def tools(self) -> Tools:
+        """See `Lab.tools`."""
+        return self._bench.images.ensure_tools(progress=self._bench.progress)
+
     def use_updates(self, runner: Runner) -> None:
         """See `Lab.use_updates`."""
         AptSource(PACKAGES_URL, self._repository.public_key).add(runner)
@@ -207,6 +212,7 @@ class LiveLab:
                 "vms": declaration.vms,
                 "replicas": declaration.replicas,
                 "rollout": "at-once" if declaration.at_once else base.settings.rollout,
+                **_given(declaration),
             }
         )
         images = dict(base.images)
@@ -259,6 +265,13 @@ class LiveLab:
             if ready:
                 await_ready(self._bench, spec, tiers, vm_side, timeout_s=ready_timeout_s)
         return outcome
+
+
+def _given(declaration: Declaration) -> dict[str, float]:
+    """Settings that say what each instance is given, of those that a declaration changes."""
+    cpus, memory_mib = declaration.cpus, declaration.memory_mib
+    given: dict[str, float] = {"vm_cpus": cpus, "container_cpus": float(cpus)} if cpus else {}
+    return given | ({"vm_memory_mib": memory_mib, "container_memory_mib": memory_mib} if memory_mib else {})
 
 
 def _drifted(change: Change) -> str:

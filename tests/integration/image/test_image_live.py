@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from pairlab.errors import ImageError
+from pairlab.image.recipe import TOOLS
 from pairlab.image.store import ImageStore
 from pairlab.model import WorkloadImages
 from pairlab.plugin.libvirt._iso import make_iso
@@ -266,3 +267,18 @@ def test_a_killed_build_leaves_no_mount_and_the_next_clears_up(tmp_path: Path) -
 def mounts() -> set[str]:
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     return {line.split()[4] for line in lines if "mmdebstrap" in line or "plain" in line}
+
+
+# Programs to measure with
+
+
+def test_programs_to_measure_with_run_by_their_own_loader(store: ImageStore, tmp_path: Path) -> None:
+    made, runner = store.ensure_tools(progress=print), LocalRunner()
+    runner.run(["tar", "-xzf", str(made.archive), "-C", str(tmp_path)])
+    runner.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=tmp_path)
+    assert {path.name for path in (tmp_path / "bin").iterdir()} == set(TOOLS)
+    loader = [f"{tmp_path}/lib/ld-linux-x86-64.so.2", "--inhibit-cache", "--library-path", f"{tmp_path}/lib"]
+    for name in TOOLS:
+        ask = "version" if name == "openssl" else "--version"
+        assert runner.run([*loader, f"{tmp_path}/bin/{name}", ask]).stdout
+    assert made.archive.stat().st_size < 30_000_000

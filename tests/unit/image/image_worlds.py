@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 
 from pairlab.errors import CommandError
+from pairlab.image.recipe import TREE
 from pairlab.model import Workload
 from pairlab.run import Completed
 
@@ -98,7 +99,9 @@ class BuildingRunner:
             for name in ("disk.raw", "vmlinuz", "initrd"):
                 (out / name).write_text(f"{name} of {version}")
         else:
-            write_tar(out / "root.tar", {"./etc/debian_version": "12", "./etc/pairlab/image": version})
+            gathered = {f".{TREE}/bin/dd": "ELF"} if "sbin/gather" in text else {}
+            files = {"./etc/debian_version": "12", "./etc/pairlab/image": version}
+            write_tar(out / "root.tar", files | gathered)
         return ""
 
     def _grub_mkimage(self, words, _):

@@ -72,6 +72,19 @@ def test_a_second_ensure_builds_nothing(store, runner, told):
     assert runner.builds() == built == 2
 
 
+def test_tools_are_a_tree_of_their_own_that_no_engine_gets(store, runner, told):
+    made = store.ensure_tools(progress=told.append)
+    with tarfile.open(made.archive) as tar:
+        assert tar.getnames() == ["bin/dd"]
+    assert made.packages == {"nginx": runner.nginx}
+    assert runner.docker == {}
+    assert [record.form for record in store.records()] == ["tree"]
+    before = made.archive.read_bytes()
+    store.prune([], progress=told.append)
+    assert not made.archive.exists()
+    assert store.ensure_tools(progress=told.append).archive.read_bytes() == before
+
+
 def test_a_rebuild_starts_from_the_kept_bases(store, runner, told, tmp_path, repository):
     store.ensure(WEB, progress=told.append)
     bases = sorted((tmp_path / "images" / "bases").iterdir())
