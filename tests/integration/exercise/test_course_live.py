@@ -14,7 +14,7 @@ from pairlab.session.stage import LabStage
 from pairlab.session.workbench import Workbench
 
 pytestmark = [pytest.mark.integration, pytest.mark.deep, pytest.mark.timeout(900)]
-RUN = ("exercise.run", "stack,isolation", "--ephemeral", "--repeat", "2")
+RUN = ("exercise.run", "manage,stack", "--ephemeral")
 
 
 def kept(folder: Path) -> dict[str, RunResult]:
@@ -24,40 +24,37 @@ def kept(folder: Path) -> dict[str, RunResult]:
 
 def test_an_interrupted_course_goes_on_where_it_was(commands: Commands, lab: str, tmp_path: Path) -> None:
     where = ("--lab", lab, "--out", str(tmp_path))
-    started = commands.start(*RUN, *where)
+    started = commands.start(*RUN, "--repeat", "4", *where)
 
-    def in_second_repetition() -> bool:
+    def in_a_later_repetition() -> bool:
         assert started.poll() is None, started.communicate()
-        found = kept(tmp_path).get("isolation")
-        return found is not None and found.finished == 1 and max(f.repetition for f in found.findings) == 1
+        found = kept(tmp_path).get("stack")
+        return found is not None and 1 <= found.finished <= max(s.repetition for s in found.samples)
 
-    until(in_second_repetition, timeout_s=400)
+    until(in_a_later_repetition, timeout_s=400)
     started.send_signal(signal.SIGINT)
     _, said = started.communicate(timeout=120)
     assert started.returncode == 130, said
     assert "--resume goes on" in said
     assert left_of(lab) == set()
     before = kept(tmp_path)
-    assert before["stack"].complete
-    assert (before["isolation"].complete, before["isolation"].incomplete_reason) == (
-        False,
-        "it was interrupted",
-    )
+    assert before["manage"].complete
+    assert (before["stack"].complete, before["stack"].incomplete_reason) == (False, "it was interrupted")
+    finished = before["stack"].finished
 
-    done = commands.run("exercise.run", "stack,isolation", "--ephemeral", "--resume", *where)
-    assert "stack: complete since" in done.stderr
-    assert "isolation: goes on with repetition 2 of 2" in done.stderr
-    assert "left: as its finished repetitions took" not in done.stderr.partition("isolation: goes on")[0]
+    done = commands.run(*RUN, "--resume", *where)
+    assert "manage: complete since" in done.stderr
+    assert f"stack: goes on with repetition {finished + 1} of 4" in done.stderr
+    assert left_of(lab) == set()
     after = kept(tmp_path)
     assert len(list(tmp_path.glob("*.json"))) == 2
-    assert after["stack"] == before["stack"]
-    assert after["isolation"].complete
-    assert [stretch.repetitions for stretch in after["isolation"].stretches] == [1, 1]
-    first = [finding for finding in before["isolation"].findings if finding.repetition == 0]
-    assert [finding for finding in after["isolation"].findings if finding.repetition == 0] == first
-    again = [finding for finding in after["isolation"].findings if finding.repetition == 1]
-    assert len(again) == len(first)
-    assert left_of(lab) == set()
+    assert after["manage"] == before["manage"]
+    assert after["stack"].complete
+    assert [stretch.repetitions for stretch in after["stack"].stretches] == [finished, 4 - finished]
+    first = [sample for sample in before["stack"].samples if sample.repetition < finished]
+    assert [sample for sample in after["stack"].samples if sample.repetition < finished] == first
+    counts = {n: sum(s.repetition == n for s in after["stack"].samples) for n in range(4)}
+    assert len({*counts.values()}) == 1, counts
 
     listed = json.loads(commands.run("exercise.run", "stack", "--resume", *where, "--json").stdout)
     assert [each["exercise"] for each in listed] == ["stack"]  # complete: no lab is needed
