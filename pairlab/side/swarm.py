@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
@@ -61,6 +61,9 @@ class LabSide:
 
     def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
         """See `Side.runner`."""
+        return self._exec(index, tier, admin=admin)
+
+    def _exec(self, index: int, tier: str, *, admin: bool = False) -> DockerExecRunner:
         instance = pick(self.instances(), self.name, tier, index)
         if instance.state not in ("running", "starting"):
             raise SideError(
@@ -69,6 +72,15 @@ class LabSide:
             )
         user = "root" if admin else ""
         return DockerExecRunner(self._objects.host, instance.handle, self._context.local, user)
+
+    def argv(self, index: int, words: Sequence[str], *, tier: str = "") -> list[str]:
+        """See `Side.argv`."""
+        return self._exec(index, tier).argv(words, ["--interactive"])
+
+    def copy_in(self, index: int, source: Path, target: str, *, tier: str = "") -> None:
+        """See `Side.copy_in`."""
+        inside = self._exec(index, tier)
+        inside.local.run(["docker", "--host", inside.host, "cp", str(source), f"{inside.container}:{target}"])
 
     def restart(self, index: int, *, tier: str = "") -> None:
         """See `Side.restart`: the engine restarts the container, if the orchestrator does not step in."""
