@@ -119,11 +119,11 @@ def conclude(result: RunResult) -> list[Conclusion]:
 def _kernel(result: RunResult, variant: Variant) -> Conclusion:
     """Whose kernel the workload has; a statement about each repetition."""
     found = [f for f in result.findings if f.variant == variant.key and f.question == THE_KERNEL]
-    verdict = agreed(found)
-    whose = "another kernel than this host's" if verdict == "yes" else "this host's kernel"
+    another = bool(found) and found[0].verdict == "yes"
+    whose = "another kernel than this host's" if another else "this host's kernel"
     return Conclusion(
         text=f"{sentence(variant)}: the workload runs on {whose}.",
-        carried=verdict is not None,
+        carried=agreed(found) is not None,
         basis=f"boot ids, read in {len(found)} repetitions",
         variants=[variant.key],
     )
