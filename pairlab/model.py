@@ -41,6 +41,16 @@ PACKAGES_HOST = "packages"
 PACKAGES_PORT = 20799
 PACKAGES_URL = f"http://{PACKAGES_HOST}:{PACKAGES_PORT}/"
 """Where an instance of either side finds the lab's package repository."""
+GUEST_USER = "lab"
+"""Account in every VM, which the seed makes."""
+GUEST_CONTAINER = "guest"
+"""Name of the container inside a VM; it answers as `container/guest/0`."""
+MACHINE = "machine"
+"""Tier of the container that holds a VM; with it the VM is `vm/machine/0`."""
+MACHINE_HOST = f"vm-{MACHINE}-0"
+"""Host name of that VM."""
+MACHINE_SSH_PORT = 2222
+"""Port in that container, on its loopback alone, which leads to the VM's ssh server."""
 UNBUILT = "not-built-yet"
 """Version of an image that does not exist yet."""
 
@@ -540,6 +550,7 @@ class LabSpec:
         vm_images: Host name -> image of a VM that has another one than its tier, in a rollout.
         updates: Image of a package repository that both sides can install from; None for a lab without.
         supervised: The orchestrator brings back containers that end.
+        machine: Image of a container that holds one of the lab's VMs; None for a lab without.
     """
 
     name: str
@@ -552,6 +563,7 @@ class LabSpec:
     vm_images: Mapping[str, VmImage] = field(default_factory=dict[str, VmImage])
     updates: ContainerImage | None = None
     supervised: bool = True
+    machine: ContainerImage | None = None
 
     @property
     def prefix(self) -> str:

@@ -32,6 +32,7 @@ class SshRunner:
         prefix: Begins every command there, such as `sudo`.
         control: Folder of this account's alone for sockets by which commands that follow one another share
             a connection; None connects anew each time. Under emulation a connection costs a guest seconds.
+        proxy: Command whose input and output are the connection, for a machine that has no address here.
     """
 
     address: str
@@ -43,6 +44,7 @@ class SshRunner:
     jump: str = ""
     prefix: tuple[str, ...] = ()
     control: Path | None = None
+    proxy: tuple[str, ...] = ()
 
     def argv(self, argv: Sequence[str], *, tty: bool = False) -> list[str]:
         """The ssh command line that runs `argv` there; no `argv` means a login shell."""
@@ -66,6 +68,9 @@ class SshRunner:
             "LogLevel=ERROR",
         ]
         options += [] if tty else ["BatchMode=yes"]
+        if self.proxy:
+            # ssh gives it to a shell, and takes what begins with % for itself.
+            options.append(f"ProxyCommand={shlex.join(self.proxy).replace('%', '%%')}")
         if self.control is not None:
             # %C: a digest of machine, port and account. A machine that died is noticed within seconds.
             options += [

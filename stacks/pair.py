@@ -12,6 +12,7 @@ import pulumi_libvirt as libvirt
 from pairlab.model import DeployedFile, LabKeys, LabSpec, Settings, SideName, Tier, Workload
 from pairlab.render import render
 from stacks.front_door import FrontDoor, FrontDoorArgs
+from stacks.machine import Machine, MachineArgs
 from stacks.package_repository import PackageRepository, PackageRepositoryArgs
 from stacks.swarm import Containers, ContainersArgs
 from stacks.virtual_machines import VirtualMachines, VirtualMachinesArgs
@@ -44,7 +45,8 @@ class PairedLab(pulumi.ComponentResource):
     def __init__(self, name: str, args: PairedLabArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("pairlab:lab:PairedLab", name, None, opts)
         spec = args.spec
-        front = next(tier.workload for tier in args.tiers if tier.front)
+        front_tier = next(tier for tier in args.tiers if tier.front)
+        front = front_tier.workload
         own = pulumi.ResourceOptions(
             parent=self,
             providers=[
@@ -75,6 +77,10 @@ class PairedLab(pulumi.ComponentResource):
                     spec, SideName.CONTAINER, spec.updates, network_id=containers.network_id
                 ),
                 own,
+            )
+        if spec.machine is not None:
+            Machine(
+                f"{name}-machine", MachineArgs(spec, front_tier, spec.machine, containers.network_id), own
             )
         self.vm_url, self.container_url = vm_door.url, container_door.url
         self.register_outputs({"vmUrl": self.vm_url, "containerUrl": self.container_url})

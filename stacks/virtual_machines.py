@@ -11,6 +11,7 @@ import pulumi_libvirt as libvirt
 
 from pairlab.model import METADATA_NAMESPACE, PACKAGES_HOST, Accelerator, LabSpec, SideName, Tier, VmImage
 from pairlab.render import render
+from stacks.guest_seed import Link, network_config, user_data
 
 DISK_BYTES = 4 * 1024**3
 DIGEST_LENGTH = 12
@@ -126,8 +127,8 @@ class VirtualMachines(pulumi.ComponentResource):
 
     def _make_vm(self, tier: Tier, number: int, index: int, image: VmImage, boot: _Boot) -> None:
         spec, host = self._spec, tier.host_names()[index]
-        seed, network_config = self._seed(tier, number, index)
-        parts = [image.version, seed, network_config]
+        seed, network = self._seed(tier, number, index)
+        parts = [image.version, seed, network]
         if generation := spec.generations.get(SideName.VM, 0):
             parts.append(str(generation))
         digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:DIGEST_LENGTH]
@@ -147,7 +148,7 @@ class VirtualMachines(pulumi.ComponentResource):
             pool=self._pool.name,
             user_data=pulumi.Output.secret(seed),
             meta_data=render("guest/meta-data.j2", instance_id=instance_id, hostname=host),
-            network_config=network_config,
+            network_config=network,
             opts=self._own,
         )
         libvirt.Domain(
@@ -180,35 +181,14 @@ class VirtualMachines(pulumi.ComponentResource):
 
     def _seed(self, tier: Tier, number: int, index: int) -> tuple[str, str]:
         """The NoCloud user data and network configuration of one VM."""
-        spec, host = self._spec, tier.host_names()[index]
-        key = spec.keys.hosts[host]
-        files = [
-            {
-                "path": file.path,
-                "permissions": "0600" if file.secret else "0644",
-                "owner": f"{file.owner}:{file.owner}",
-                "content": file.content,
-            }
-            for file in tier.files
-        ]
-        user_data = render(
-            "guest/user-data.j2",
-            lab=spec.name,
-            index=index,
-            hostname=host,
-            ssh_public_key=spec.keys.public,
-            host_key_private=key.private,
-            host_key_public=key.public,
-            files=files,
-        )
-        network_config = render(
-            "guest/network-config.j2",
+        spec = self._spec
+        link = Link(
             mac=spec.mac(number, index),
             address=f"{spec.address(number, index)}/{spec.subnet.prefixlen}",
             gateway=str(spec.gateway),
             nameserver=str(spec.gateway),
         )
-        return user_data, network_config
+        return user_data(spec, tier, tier.host_names()[index], index), network_config(link)
 
     def _metadata(self, tier: Tier, number: int, index: int, image: VmImage) -> str:
         return render(

@@ -11,6 +11,7 @@ import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 from pairlab.differences import SummaryCell
@@ -21,7 +22,7 @@ from pairlab.results import Conclusion, Figure, RunResult, Variant
 from pairlab.run import Runner
 from pairlab.side import Side
 
-__all__ = ["Declaration", "Exercise", "ExerciseKind", "Lab", "Log", "load", "names"]
+__all__ = ["ContainerArchive", "Declaration", "Exercise", "ExerciseKind", "Lab", "Log", "load", "names"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class Declaration:
         updated_vms: Indexes of the VMs that run the updated image.
         updated_containers: Whether the containers run the updated image.
         own_kernel_vms: Indexes of the VMs that boot the kernel on their own disk.
+        engine_vms: Indexes of the VMs that have a container engine in the place of the workload, and answer
+            only when a container in them does.
+        machine: The container side also runs one VM of the lab in a container.
         at_once: Containers are replaced all at once, not one after the other.
         fresh_vms: Raised by one, every VM is replaced by a fresh one.
         fresh_containers: Likewise for containers.
@@ -50,6 +54,8 @@ class Declaration:
     updated_vms: frozenset[int] = frozenset()
     updated_containers: bool = False
     own_kernel_vms: frozenset[int] = frozenset()
+    engine_vms: frozenset[int] = frozenset()
+    machine: bool = False
     at_once: bool = False
     fresh_vms: int = 0
     fresh_containers: int = 0
@@ -65,6 +71,24 @@ class Declaration:
         return self.vms if side is SideName.VM else self.replicas
 
 
+@dataclass(frozen=True)
+class ContainerArchive:
+    """A container image in one file, as `docker save` writes it.
+
+    Attributes:
+        path: The file.
+        image_id: The image's id: SHA-256 of its configuration, in hexadecimal.
+    """
+
+    path: Path
+    image_id: str
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the file."""
+        return self.path.stat().st_size
+
+
 class Lab(Protocol):
     """A live lab, as exercises see it. Changes of what is declared go through Pulumi.
 
@@ -74,6 +98,7 @@ class Lab(Protocol):
         workload: What its front tier runs.
         sides: Its halves.
         declared: What it is declared to be now.
+        deployed: Paths of the files that instances of its front tier get when they are deployed.
     """
 
     name: str
@@ -81,6 +106,7 @@ class Lab(Protocol):
     workload: Workload
     sides: Mapping[SideName, Side]
     declared: Declaration
+    deployed: Sequence[str]
 
     def port(self, side: SideName) -> int:
         """Loopback port of a side's front door."""
@@ -119,6 +145,19 @@ class Lab(Protocol):
 
     def image_bytes(self, side: SideName) -> int:
         """Bytes of the files of the image that a side's instances start from."""
+
+    def container_archive(self) -> ContainerArchive:
+        """The image of the container side's instances, to be taken elsewhere."""
+
+    def nested_bytes(self, side: SideName) -> int:
+        """Bytes of the image that holds the other stack: a VM's with an engine, a container's with a VM."""
+
+    def machine(self) -> Runner:
+        """Runs commands in the VM that is in a container, which `Declaration.machine` declares.
+
+        Raises:
+            SideError: It does not run.
+        """
 
     def manifest(self, side: SideName, *, updated: bool) -> Mapping[str, str]:
         """Package -> version, as the image was built."""

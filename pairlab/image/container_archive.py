@@ -122,6 +122,14 @@ def layer_sizes(archive: Path) -> dict[str, int]:
         }
 
 
+def image_id(archive: Path) -> str:
+    """The id of the image in an archive that `write_archive` wrote: the SHA-256 of its configuration."""
+    with tarfile.open(archive) as tar:
+        manifest = tar.extractfile("manifest.json")
+        assert manifest is not None
+        return str(json.load(manifest)[0]["Config"]).removesuffix(".json")
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:

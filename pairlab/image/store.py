@@ -64,7 +64,7 @@ class ImageStore:
         """
         vm, container = vm_recipe(workload, updates, boot=boot), container_recipe(workload, updates)
         records = self._ensure_all([vm, container], progress)
-        return WorkloadImages(_vm_image(vm, records[0]), _container_image(records[1]))
+        return WorkloadImages(vm_image(vm, records[0]), container_image(records[1]))
 
     def rebuild(
         self,
@@ -94,6 +94,14 @@ class ImageStore:
             (record,) = Builder(self._cache, self._runner, progress).build_all([recipe])
         return record.size_bytes
 
+    def archive(self, version: str) -> Path:
+        """The archive of a container image, as `docker save` would write it.
+
+        Raises:
+            ImageError: No image of that version is in the cache.
+        """
+        return self._record(version).folder / "image.tar"
+
     def layer_bytes(self, version: str, *, without: str) -> int:
         """Bytes of a container image's layers that another one does not have.
 
@@ -106,11 +114,11 @@ class ImageStore:
 
     def ensure_front_door(self, *, progress: Progress) -> ContainerImage:
         """The proxy's image, built if it is missing or damaged."""
-        return _container_image(self._ensure_all([front_door_recipe()], progress)[0])
+        return container_image(self._ensure_all([front_door_recipe()], progress)[0])
 
     def ensure_repository(self, repository: Repository, *, progress: Progress) -> ContainerImage:
         """An image that serves a package repository, built if it is missing or damaged."""
-        return _container_image(self._ensure_all([repository_recipe(repository)], progress)[0])
+        return container_image(self._ensure_all([repository_recipe(repository)], progress)[0])
 
     def ensure_tools(self, *, progress: Progress) -> Tools:
         """Programs to measure with, built if they are missing or damaged."""
@@ -146,8 +154,8 @@ class ImageStore:
         recipe = vm_recipe(workload, boot=boot)
         vm, container = self._find(recipe), self._find(container_recipe(workload))
         return WorkloadImages(
-            _vm_image(recipe, vm) if vm else VmImage.unbuilt(owns_kernel=recipe.boots_itself),
-            _container_image(container) if container else ContainerImage.unbuilt(workload.name),
+            vm_image(recipe, vm) if vm else VmImage.unbuilt(owns_kernel=recipe.boots_itself),
+            container_image(container) if container else ContainerImage.unbuilt(workload.name),
         )
 
     def planned_guest(self, sha256: str) -> VmImage:
@@ -159,7 +167,7 @@ class ImageStore:
         """The proxy's image if it is built; else a stand-in that only a preview may use."""
         recipe = front_door_recipe()
         record = self._find(recipe)
-        return _container_image(record) if record else ContainerImage.unbuilt(recipe.name)
+        return container_image(record) if record else ContainerImage.unbuilt(recipe.name)
 
     def records(self) -> list[ImageRecord]:
         """All built images, newest first."""
@@ -182,7 +190,7 @@ class ImageStore:
 
     def _layers(self, version: str) -> dict[str, int]:
         """Digest of each layer of a container image -> its bytes."""
-        return layer_sizes(self._record(version).folder / "image.tar")
+        return layer_sizes(self.archive(version))
 
     def any_kernel(self) -> Path | None:
         """The newest kernel among the images, to try on this host; None if none has been built."""
@@ -290,7 +298,8 @@ def _written(cache: Path) -> Iterator[None]:
         raise ImageError(f"an image could not be written: {error.strerror}", hint=hint) from error
 
 
-def _vm_image(recipe: Recipe, record: ImageRecord) -> VmImage:
+def vm_image(recipe: Recipe, record: ImageRecord) -> VmImage:
+    """A built VM image, as labs are declared with it."""
     folder = record.folder
     disk = folder / DISK
     if recipe.boots_itself:
@@ -305,5 +314,6 @@ def _vm_image(recipe: Recipe, record: ImageRecord) -> VmImage:
     )
 
 
-def _container_image(record: ImageRecord) -> ContainerImage:
+def container_image(record: ImageRecord) -> ContainerImage:
+    """A built container image, as labs are declared with it."""
     return ContainerImage(record.version, reference(record.name, record.version), record.size_bytes)

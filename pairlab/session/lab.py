@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -269,6 +269,7 @@ def await_ready(
     vm_side: sides.Side,
     *,
     timeout_s: int | None = None,
+    silent: Collection[str] = (),
 ) -> dict[str, float]:
     """Wait until every instance of the front tier has answered through its front door.
 
@@ -278,6 +279,7 @@ def await_ready(
         tiers: What runs.
         vm_side: The vm side, whose consoles are being watched.
         timeout_s: Seconds to wait; None takes the lab's setting.
+        silent: Names of instances that are not meant to answer yet.
 
     Returns:
         Instance name -> seconds from the call to its first answer.
@@ -291,7 +293,7 @@ def await_ready(
     def wait(side: SideName) -> dict[str, float]:
         return sides.await_all(
             spec.port(side),
-            front.instance_names(side),
+            set(front.instance_names(side)).difference(silent),
             timeout_s=timeout_s or spec.settings.ready_timeout_s,
             progress=bench.progress,
             cancelled=cancelled,

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
 from pairlab import side as sides
 from pairlab.errors import ExerciseError
-from pairlab.exercise import Declaration
+from pairlab.exercise import ContainerArchive, Declaration
 from pairlab.exercise._fleet import Fleet
 from pairlab.image.apt_source import AptSource
+from pairlab.image.container_archive import image_id
+from pairlab.image.nested import ensure_engine, ensure_machine
 from pairlab.image.recipe import workload_files
 from pairlab.model import (
+    GUEST_USER,
+    MACHINE,
+    MACHINE_HOST,
+    MACHINE_SSH_PORT,
     PACKAGES_URL,
     Change,
+    ContainerImage,
+    Instance,
     LabSpec,
     NoUpdate,
     Outcome,
@@ -29,11 +37,12 @@ from pairlab.model import (
     lab_dir,
 )
 from pairlab.run import Runner
-from pairlab.session.keys import ensure_keys
+from pairlab.session.keys import KEY, KNOWN_HOSTS, ensure_keys
 from pairlab.session.lab import await_ready
 from pairlab.session.rollbacks import telling_rollbacks
 from pairlab.session.spec import load_stack, pin_hosts, tiers_of
 from pairlab.session.workbench import Workbench, known_spec
+from pairlab.ssh import SshRunner
 
 
 class LiveLab:
@@ -59,6 +68,7 @@ class LiveLab:
         self.sides: Mapping[SideName, sides.Side] = {name: bench.side(lab, name) for name in SideName}
         self.configured = Declaration(self._front.vms, self._front.replicas)
         self.declared = self.configured
+        self.deployed: Sequence[str] = [file.path for file in self._front.files]
 
     def port(self, side: SideName) -> int:
         """See `Lab.port`."""
@@ -70,7 +80,8 @@ class LiveLab:
         """See `Lab.declare`."""
         spec = self._spec(declaration)
         self.declared = declaration  # also where it fails: what then is there is some of both
-        outcome = self._up(spec, refresh=refresh, ready=ready)
+        engines = frozenset(Instance(SideName.VM, i, "").name for i in declaration.engine_vms)
+        outcome = self._up(spec, refresh=refresh, ready=ready, silent=engines)
         if commands:
             self.await_commands()
         return outcome
@@ -127,6 +138,27 @@ class LiveLab:
         """See `Lab.image_bytes`."""
         images = self.base.images[self.workload.name]
         return images.vm.size_bytes if side is SideName.VM else images.container.size_bytes
+
+    def container_archive(self) -> ContainerArchive:
+        """See `Lab.container_archive`."""
+        path = self._bench.images.archive(self.base.images[self.workload.name].container.version)
+        return ContainerArchive(path, image_id(path))
+
+    def nested_bytes(self, side: SideName) -> int:
+        """See `Lab.nested_bytes`."""
+        return (self._engine_host if side is SideName.VM else self._machine_image).size_bytes
+
+    def machine(self) -> Runner:
+        """See `Lab.machine`: ssh, through the container to its loopback."""
+        to_ssh = ["nc", "127.0.0.1", str(MACHINE_SSH_PORT)]
+        return SshRunner(
+            MACHINE_HOST,
+            GUEST_USER,
+            lab_dir(self.name) / KEY,
+            lab_dir(self.name) / KNOWN_HOSTS,
+            local=self._bench.runner,
+            proxy=tuple(self.sides[SideName.CONTAINER].argv(0, to_ssh, tier=MACHINE)),
+        )
 
     def manifest(self, side: SideName, *, updated: bool) -> Mapping[str, str]:
         """See `Lab.manifest`."""
@@ -205,6 +237,15 @@ class LiveLab:
     def _disk_booting(self) -> VmImage:
         return self._bench.images.ensure(self.workload, progress=self._bench.progress, boot="disk").vm
 
+    @cached_property
+    def _engine_host(self) -> VmImage:
+        return ensure_engine(self._bench.images, self.workload, progress=self._bench.progress)
+
+    @cached_property
+    def _machine_image(self) -> ContainerImage:
+        vm = self.base.images[self.workload.name].vm
+        return ensure_machine(self._bench.images, self.workload, vm, progress=self._bench.progress)
+
     def _spec(self, declaration: Declaration) -> LabSpec:
         base, name = self.base, self.workload.name
         settings = base.settings.model_copy(
@@ -224,8 +265,10 @@ class LiveLab:
         vm_images = {hosts[index]: self._updated_images.vm for index in declaration.updated_vms}
         vm_images |= {hosts[index]: self._disk_booting for index in declaration.own_kernel_vms}
         vm_images |= {hosts[index]: self._broken_images.vm for index in declaration.broken_vms}
+        vm_images |= {hosts[index]: self._engine_host for index in declaration.engine_vms}
         tiers = self._tiers(settings_spec)
         every_host = [host for tier in tiers for host in tier.host_names()]
+        every_host += [MACHINE_HOST] if declaration.machine else []
         return replace(
             settings_spec,
             images=images,
@@ -240,6 +283,7 @@ class LiveLab:
             if declaration.updates
             else None,
             supervised=declaration.supervised,
+            machine=self._machine_image if declaration.machine else None,
         )
 
     def _front_hosts(self, spec: LabSpec) -> list[str]:
@@ -249,7 +293,13 @@ class LiveLab:
         return tiers_of(self._stack, self.name, spec.settings, spec.keys)
 
     def _up(
-        self, spec: LabSpec, *, refresh: bool, ready: bool = True, ready_timeout_s: int | None = None
+        self,
+        spec: LabSpec,
+        *,
+        refresh: bool,
+        ready: bool = True,
+        ready_timeout_s: int | None = None,
+        silent: Collection[str] = (),
     ) -> Outcome:
         tiers = self._tiers(spec)
         pin_hosts(spec, tiers)
@@ -263,7 +313,7 @@ class LiveLab:
                     refresh=refresh,
                 )
             if ready:
-                await_ready(self._bench, spec, tiers, vm_side, timeout_s=ready_timeout_s)
+                await_ready(self._bench, spec, tiers, vm_side, timeout_s=ready_timeout_s, silent=silent)
         return outcome
 
 

@@ -8,10 +8,18 @@ from types import ModuleType
 from typing import Any, cast
 
 from pairlab.errors import UsageError
-from pairlab.model import LabKeys, LabSpec, Settings, Tier, lab_dir, spec_json
+from pairlab.model import MACHINE_HOST, LabKeys, LabSpec, Settings, Tier, lab_dir, spec_json
 from pairlab.session.keys import write_known_hosts, write_private
 
-HIDDEN = {"__main__", "front_door", "package_repository", "swarm", "virtual_machines"}
+HIDDEN = {
+    "__main__",
+    "front_door",
+    "guest_seed",
+    "machine",
+    "package_repository",
+    "swarm",
+    "virtual_machines",
+}
 
 
 def stack_names() -> list[str]:
@@ -44,12 +52,12 @@ def record_spec(spec: LabSpec, tiers: list[Tier]) -> None:
 
 
 def pin_hosts(spec: LabSpec, tiers: list[Tier]) -> None:
-    """Pin the VMs' host keys by address."""
-    write_known_hosts(
-        lab_dir(spec.name),
-        [
-            (str(spec.address(number, index)), spec.keys.hosts[host])
-            for number, tier in enumerate(tiers)
-            for index, host in enumerate(tier.host_names())
-        ],
-    )
+    """Pin the VMs' host keys by address; that of a VM in a container, which has none outside, by name."""
+    pinned = [
+        (str(spec.address(number, index)), spec.keys.hosts[host])
+        for number, tier in enumerate(tiers)
+        for index, host in enumerate(tier.host_names())
+    ]
+    if spec.machine is not None:
+        pinned.append((MACHINE_HOST, spec.keys.hosts[MACHINE_HOST]))
+    write_known_hosts(lab_dir(spec.name), pinned)

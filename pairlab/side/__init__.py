@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -94,6 +94,21 @@ class Side(Protocol):
 
         Raises:
             SideError: It does not exist, or does not run.
+        """
+
+    def argv(self, index: int, words: Sequence[str], *, tier: str = "") -> list[str]:
+        """The command line on this machine that runs words in an instance, input and output passed on.
+
+        Raises:
+            SideError: It does not exist, or does not run.
+        """
+
+    def copy_in(self, index: int, source: Path, target: str, *, tier: str = "") -> None:
+        """Copy a file of this machine into an instance, to a path that its usual account may write.
+
+        Raises:
+            SideError: It does not exist, or does not run.
+            CommandError: The copy failed.
         """
 
     def restart(self, index: int, *, tier: str = "") -> None:

@@ -39,7 +39,7 @@ class DockerExecRunner:
         """See `Runner.run`; `env` and `cwd` hold inside. A time-out ends the client, not what runs inside."""
         flags = ["--interactive"] if input_text is not None else []
         return self.local.run(
-            self._argv(argv, flags, env, cwd),
+            self.argv(argv, flags, env, cwd),
             check=check,
             input_text=input_text,
             env=env,
@@ -49,13 +49,16 @@ class DockerExecRunner:
 
     def interactive(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
         """See `Runner.interactive`; no `argv` means a shell."""
-        return self.local.interactive(
-            self._argv(argv or ["sh"], ["--interactive", "--tty"], env, None), env=env
-        )
+        return self.local.interactive(self.argv(argv or ["sh"], ["--interactive", "--tty"], env), env=env)
 
-    def _argv(
-        self, argv: Sequence[str], flags: Sequence[str], env: Mapping[str, str] | None, cwd: Path | None
+    def argv(
+        self,
+        argv: Sequence[str],
+        flags: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
     ) -> list[str]:
+        """The docker command line that runs `argv` there."""
         # A name without a value is taken from the client's own environment: no value stands in any argv.
         names = [word for name in env or {} for word in ("--env", name)]
         where = ["--workdir", str(cwd)] if cwd is not None else []

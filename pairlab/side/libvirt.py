@@ -6,7 +6,7 @@ import os
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 from pairlab.errors import HostError, SideError
-from pairlab.model import PROJECT, Instance, Layer, Operation, SideName
+from pairlab.model import GUEST_USER, PROJECT, Instance, Layer, Operation, SideName
 from pairlab.run import Runner
 from pairlab.side import Footprint, SideContext, Started, _process, pick
 from pairlab.side._console import ConsoleWatcher
@@ -26,7 +26,6 @@ from pairlab.side._libvirt_objects import LibvirtObjects
 from pairlab.side._libvirt_operations import read_operations
 from pairlab.ssh import SshRunner
 
-GUEST_USER = "lab"
 SHUTDOWN_TIMEOUT_S = 60.0
 PID_FILES = Path("/run/libvirt/qemu")
 """Where libvirt's system daemon keeps `<domain>.pid`, readable by all."""
@@ -88,6 +87,14 @@ class LabSide:
             prefix=("sudo", "--non-interactive") if admin else (),
             control=_sockets(),
         )
+
+    def argv(self, index: int, words: Sequence[str], *, tier: str = "") -> list[str]:
+        """See `Side.argv`."""
+        return self._ssh(index, tier).argv(words)
+
+    def copy_in(self, index: int, source: Path, target: str, *, tier: str = "") -> None:
+        """See `Side.copy_in`."""
+        self._context.local.run(self._ssh(index, tier).copy_argv(source, target))
 
     def restart(self, index: int, *, tier: str = "") -> None:
         """See `Side.restart`: the guest shuts down in good order, then libvirt starts it again.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
@@ -21,14 +21,19 @@ from pairlab.side._process import Usage
 from pairlab.side._swarm_layers import read_layers
 from pairlab.side._swarm_objects import SwarmObjects
 from pairlab.side._swarm_operations import read_operations
+from pairlab.side._swarm_tasks import (
+    Task,
+    address_of,
+    container_of,
+    current_tasks,
+    local_figures,
+    moment,
+    remote_figures,
+)
 
 TIER_LABEL = "org.pairlab.tier"
 IMAGE_LABEL = "org.pairlab.image"
-WANTED = ("running", "ready")
-"""Desired states of a task that Swarm keeps or is about to start."""
 SHORT_ID = 12
-
-Task = Mapping[str, Any]
 
 
 class LabSide:
@@ -51,7 +56,7 @@ class LabSide:
         """See `Side.instances`; memory is that of the container's control group, without idle file cache."""
         with self._objects.mapped() as api:
             services = {service["ID"]: service for service in self._objects.services(api)}
-            tasks = _current_tasks(services, self._objects.tasks(api))
+            tasks = current_tasks(services, self._objects.tasks(api))
             figures = self._figures(api, tasks)
         found = [
             self._instance(services[task["ServiceID"]], task, usage, uptime_s)
@@ -61,6 +66,9 @@ class LabSide:
 
     def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
         """See `Side.runner`."""
+        return self._exec(index, tier, admin=admin)
+
+    def _exec(self, index: int, tier: str, *, admin: bool = False) -> DockerExecRunner:
         instance = pick(self.instances(), self.name, tier, index)
         if instance.state not in ("running", "starting"):
             raise SideError(
@@ -69,6 +77,15 @@ class LabSide:
             )
         user = "root" if admin else ""
         return DockerExecRunner(self._objects.host, instance.handle, self._context.local, user)
+
+    def argv(self, index: int, words: Sequence[str], *, tier: str = "") -> list[str]:
+        """See `Side.argv`."""
+        return self._exec(index, tier).argv(words, ["--interactive"])
+
+    def copy_in(self, index: int, source: Path, target: str, *, tier: str = "") -> None:
+        """See `Side.copy_in`."""
+        inside = self._exec(index, tier)
+        inside.local.run(["docker", "--host", inside.host, "cp", str(source), f"{inside.container}:{target}"])
 
     def restart(self, index: int, *, tier: str = "") -> None:
         """See `Side.restart`: the engine restarts the container, if the orchestrator does not step in."""
@@ -98,7 +115,7 @@ class LabSide:
         if age_s is None:
             raise ended(Instance(self.name, index, "", tier=tier).name)
         process = time.monotonic() - age_s
-        since_s = (datetime.now(UTC) - _moment(task["Status"]["Timestamp"])).total_seconds()
+        since_s = (datetime.now(UTC) - moment(task["Status"]["Timestamp"])).total_seconds()
         return Started(process, time.monotonic() - since_s)
 
     def footprint(self, index: int, *, tier: str = "") -> Footprint:
@@ -109,8 +126,8 @@ class LabSide:
         pid = task["Status"]["ContainerStatus"]["PID"]
         processes = Processes.seen_by(self._context.local)
         with self._objects.mapped() as api:
-            (sizes,) = api.containers(filters={"id": _container(task)}, size=True)
-            limit = api.inspect_container(_container(task))["HostConfig"]["Memory"]
+            (sizes,) = api.containers(filters={"id": container_of(task)}, size=True)
+            limit = api.inspect_container(container_of(task))["HostConfig"]["Memory"]
         own = int(sizes.get("SizeRw", 0))
         with living(name):
             shim = processes.parent(pid)
@@ -246,7 +263,7 @@ class LabSide:
         wanted = pick(self.instances(), self.name, tier, index)
         with self._objects.mapped() as api:
             for task in self._objects.tasks(api):
-                if _container(task)[:SHORT_ID] == wanted.handle and task["Status"]["State"] == "running":
+                if container_of(task)[:SHORT_ID] == wanted.handle and task["Status"]["State"] == "running":
                     return task
         raise SideError(
             f"{wanted.name} does not run: it is {wanted.state}",
@@ -261,79 +278,23 @@ class LabSide:
             self.name,
             task["Slot"] - 1,
             task["Status"]["State"],
-            address=_address(task),
+            address=address_of(task),
             image=labels.get(IMAGE_LABEL, ""),
             uptime_s=uptime_s,
             cpu_s=usage.cpu_s if usage else None,
             memory_bytes=usage.memory_bytes if usage else None,
-            handle=_container(task)[:SHORT_ID],
+            handle=container_of(task)[:SHORT_ID],
             tier=service["Spec"]["Labels"].get(TIER_LABEL, ""),
         )
 
     def _figures(self, api: Any, tasks: list[Task]) -> list[tuple[Usage | None, float | None]]:
         """Use of resources and age of each task's container; None for what does not run."""
         if self._objects.is_local:
-            return [_local_figures(task) for task in tasks]
+            return [local_figures(task) for task in tasks]
         # The engine answers with its next sample, up to a second later: ask for all at once.
         with ThreadPoolExecutor(MAX_INSTANCES) as pool:
-            return list(pool.map(lambda task: _remote_figures(api, task), tasks))
-
-
-def _current_tasks(services: Mapping[str, Any], tasks: list[dict[str, Any]]) -> list[Task]:
-    """The task of each slot: the newest that Swarm wants; where it gave up, the newest of a declared slot."""
-    slots: dict[tuple[str, int], list[Task]] = {}
-    for task in tasks:
-        if task["ServiceID"] in services and "Slot" in task:
-            slots.setdefault((task["ServiceID"], task["Slot"]), []).append(task)
-    current = []
-    for (service, slot), candidates in slots.items():
-        wanted = [task for task in candidates if task["DesiredState"] in WANTED]
-        if wanted or slot <= _replicas(services[service]):
-            # A task in `ready` waits for the one before it: what runs is what people mean.
-            live = [task for task in wanted if task["DesiredState"] == "running"]
-            current.append(max(live or wanted or candidates, key=lambda task: str(task["CreatedAt"])))
-    return current
-
-
-def _replicas(service: Mapping[str, Any]) -> int:
-    return int(service["Spec"]["Mode"].get("Replicated", {}).get("Replicas", 0))
-
-
-def _container(task: Task) -> str:
-    return str(task["Status"].get("ContainerStatus", {}).get("ContainerID", ""))
-
-
-def _address(task: Task) -> str:
-    attached = task.get("NetworksAttachments") or []
-    return next((address.split("/")[0] for each in attached for address in each["Addresses"] or []), "")
-
-
-def _local_figures(task: Task) -> tuple[Usage | None, float | None]:
-    pid = task["Status"].get("ContainerStatus", {}).get("PID", 0)
-    return (_process.usage(pid), _process.age_s(pid)) if pid else (None, None)
-
-
-def _remote_figures(api: Any, task: Task) -> tuple[Usage | None, float | None]:
-    import docker.errors
-
-    try:
-        started = api.inspect_container(_container(task))["State"]["StartedAt"]
-        sample = api.stats(_container(task), stream=False, one_shot=True)
-    except (docker.errors.NotFound, docker.errors.NullResource):
-        return None, None
-    memory = sample["memory_stats"]
-    if "usage" not in memory:
-        return None, None  # it stopped
-    idle = memory["stats"].get("total_inactive_file", memory["stats"].get("inactive_file", 0))
-    usage = Usage(sample["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9, max(0, memory["usage"] - idle))
-    # Both times are of the engine's own clock, which may differ from ours.
-    return usage, (_moment(sample["read"]) - _moment(started)).total_seconds()
+            return list(pool.map(lambda task: remote_figures(api, task), tasks))
 
 
 def _is_paused(api: Any, container: str) -> bool:
     return bool(api.inspect_container(container)["State"]["Paused"])
-
-
-def _moment(text: str) -> datetime:
-    """A time as the engine writes it, with nanoseconds, which `fromisoformat` cuts."""
-    return datetime.fromisoformat(text).astimezone(UTC)

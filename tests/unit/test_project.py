@@ -84,7 +84,7 @@ def test_one_addition_is_one_file() -> None:
     sides = {path.stem for path in (ROOT / "pairlab/side").glob("[a-z]*.py")}
     assert set(kinds()) == sides
     programs = {path.stem for path in (ROOT / "stacks").glob("[a-z]*.py")}
-    components = {"front_door", "package_repository", "swarm", "virtual_machines"}
+    components = {"front_door", "guest_seed", "machine", "package_repository", "swarm", "virtual_machines"}
     assert set(stack_names()) == programs - components
     for package in ("docker", "libvirt"):
         files = {path.stem for path in (ROOT / "pairlab/plugin" / package).glob("[a-z]*.py")} - {"client"}

@@ -33,6 +33,13 @@ def ssh(**options: Any) -> tuple[SshRunner, RecordingRunner]:
     return SshRunner("10.0.0.9", "lab", Path("/k/id"), Path("/k/known hosts"), local=local, **options), local
 
 
+def test_a_machine_without_an_address_is_reached_by_a_command_that_no_shell_changes() -> None:
+    runner, _ = ssh(proxy=("docker", "exec", "two words", "50%", "nc"))
+    (option,) = [word for word in runner.argv(["true"]) if word.startswith("ProxyCommand=")]
+    assert option == "ProxyCommand=docker exec 'two words' 50%% nc"
+    assert not [word for word in ssh()[0].argv(["true"]) if word.startswith("ProxyCommand")]
+
+
 def test_output_and_status_are_kept_apart() -> None:
     done = LocalRunner().run(["sh", "-c", "echo out; echo err >&2; exit 5"], check=False)
     assert (done.returncode, done.stdout, done.stderr) == (5, "out\n", "err\n")

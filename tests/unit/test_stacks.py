@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -181,6 +182,49 @@ def test_a_package_repository_answers_its_own_side_only_under_one_name() -> None
 
 def with_updates(spec: LabSpec) -> LabSpec:
     return replace(spec, updates=ContainerImage("0123456789ab", "pairlab/updates:0123456789ab"))
+
+
+def with_machine(spec: LabSpec) -> LabSpec:
+    return replace(spec, machine=ContainerImage("0123456789ab", "pairlab/machine:0123456789ab"))
+
+
+def test_a_vm_in_a_container_is_added_without_touching_what_runs(stack: str) -> None:
+    plain = placeholder_spec("dev", Settings(stack=stack), load_stack(stack).tiers)
+    before, after = declare_spec(stack, plain), declare_spec(stack, with_machine(plain))
+    parts = ("", "-image", "-service", "-meta-data", "-network-config", "-user-data")
+    assert changed(before, after) == {f"dev-machine{part}" for part in parts}
+
+
+def test_a_vm_in_a_container_is_a_service_without_power_that_answers_as_the_others() -> None:
+    spec = with_machine(placeholder_spec("dev", Settings(vm_memory_mib=256), load_stack("pair").tiers))
+    declared = declare_spec("pair", spec)
+    service = declared.inputs["dev-machine-service"]
+    task, plain = service["taskSpec"], declared.inputs["dev-container-web"]["taskSpec"]
+    inside = task["containerSpec"]
+    assert {"label": "org.pairlab.lab", "value": "dev"} in service["labels"]
+    assert {"label": "org.pairlab.tier", "value": "machine"} in inside["labels"]
+    assert task["networksAdvanceds"] == plain["networksAdvanceds"]
+    assert inside["capDrops"] == ["ALL"]
+    assert not inside.get("mounts")
+    assert task["resources"]["limits"]["memoryBytes"] > 2 * 256 * 1024**2
+    assert inside["env"]["MACHINE_MEMORY_MIB"] == "256"
+    # The key of its ssh server is in a secret, and nowhere else.
+    assert [secret["fileName"] for secret in inside["secrets"]] == ["/etc/machine/user-data"]
+    seed = declared.inputs["dev-machine-user-data"]
+    assert {"label": "org.pairlab.lab", "value": "dev"} in seed["labels"]
+    user_data = base64.b64decode(seed["data"]["value"]).decode()
+    assert 'hostname: "vm-machine-0"' in user_data
+    assert "/etc/pairlab/page.html" in user_data
+    names = [declared.inputs[f"dev-machine-{file}"]["name"] for file in ("user-data", "meta-data")]
+    assert len({*names}) == 2
+
+
+def test_names_of_a_vm_in_a_container_fit_the_longest_lab() -> None:
+    spec = with_machine(placeholder_spec("a" * 30, Settings(), load_stack("pair").tiers))
+    declared = declare_spec("pair", spec)
+    kinds = ("docker:index/serviceConfig:ServiceConfig", "docker:index/secret:Secret")
+    names = [inputs["name"] for kind in kinds for inputs in declared.of_type(kind).values()]
+    assert max(map(len, names)) <= 64
 
 
 def test_replicas_change_only_their_service() -> None:

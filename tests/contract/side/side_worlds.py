@@ -5,8 +5,9 @@ The foreign lab's name makes the names of its things begin like the lab's own: o
 
 import dataclasses
 import hashlib
+import shutil
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -90,6 +91,14 @@ class FakeSide:
     def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
         self._running(index, tier)
         return _FakeRunner()
+
+    def argv(self, index: int, words: Sequence[str], *, tier: str = "") -> list[str]:
+        self._running(index, tier)
+        return list(words)
+
+    def copy_in(self, index: int, source: Path, target: str, *, tier: str = "") -> None:
+        self._running(index, tier)
+        shutil.copy(source, target)
 
     def restart(self, index: int, *, tier: str = "") -> None:
         self.stop(index, tier=tier)

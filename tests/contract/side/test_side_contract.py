@@ -55,6 +55,24 @@ def test_an_unknown_instance_is_refused_with_those_there_are(world: World) -> No
     assert f"{world.side.name}/redis/0" in refused.value.hint
 
 
+def test_a_command_line_leads_into_an_instance_that_runs(world: World) -> None:
+    world.fill()
+    assert world.side.argv(0, ["true", "--"])[-1].endswith("--")
+    with pytest.raises(SideError, match=f"no instance {world.side.name}/7"):
+        world.side.argv(7, ["true"])
+
+
+def test_a_file_is_copied_only_into_an_instance_that_there_is(world: World, tmp_path: Path) -> None:
+    world.fill()
+    source = tmp_path / "note"
+    source.write_text("copied")
+    with pytest.raises(SideError, match=f"no instance {world.side.name}/7"):
+        world.side.copy_in(7, source, "/tmp/note")
+    if world.side.kind == "swarm":  # no guest runs in the VMs here, but in those of `test_lab_life`
+        world.side.copy_in(0, source, "/bin/note")
+        assert world.side.runner(0).run(["cat", "/bin/note"]).stdout == "copied"
+
+
 def test_layers_are_told_from_this_hosts_kernel_upwards(world: World) -> None:
     world.fill()
     both = [{layer.part: layer for layer in world.side.layers(index)} for index in (0, 1)]

@@ -18,8 +18,8 @@ from pairlab.side._console import NO_DATA_YET, ConsoleWatcher
 from pairlab.side._docker_exec import DockerExecRunner
 from pairlab.side._footprint import Processes
 from pairlab.side._libvirt_objects import VOLUME
+from pairlab.side._swarm_tasks import current_tasks
 from pairlab.side.libvirt import _ssh_host
-from pairlab.side.swarm import _current_tasks
 
 
 def context(**settings: Any) -> SideContext:
@@ -319,7 +319,7 @@ def service(replicas: int) -> dict[str, Any]:
     ids=["updated", "start-first", "restarting", "gave-up", "scaled-in", "to-zero", "gap", "no-service"],
 )
 def test_the_task_that_counts(replicas: int, tasks: list[dict[str, Any]], current: list[str]) -> None:
-    assert sorted(each["ID"] for each in _current_tasks(service(replicas), tasks)) == current
+    assert sorted(each["ID"] for each in current_tasks(service(replicas), tasks)) == current
 
 
 class RecordingRunner:
