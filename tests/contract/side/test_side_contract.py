@@ -159,6 +159,25 @@ def test_a_footprint_is_of_a_running_instance(world: World) -> None:
             world.side.footprint(0)
 
 
+def test_limits_hold_while_they_are_open(world: World) -> None:
+    world.fill()
+    side, before = world.side, world.limits()
+    with side.limited(0, cpus=0.5):
+        assert world.limits() != before
+        assert [each.state for each in side.instances()] == ["running"] * 3
+    assert world.limits() == before
+    limit = side.limited(0, processes=64)
+    if not side.supervisor:
+        with pytest.raises(SideError, match="no limit for the processes"), limit:
+            pass
+    else:
+        with limit:
+            assert world.limits() != before
+    assert world.limits() == before
+    with pytest.raises(SideError, match=f"no instance {side.name}/7"), side.limited(7, cpus=0.5):
+        pass
+
+
 def test_a_frozen_instance_runs_nothing_until_it_is_thawed(world: World) -> None:
     world.fill()
     world.side.thaw(0)  # fine: it is not frozen

@@ -360,13 +360,13 @@ def conclusion(result: RunResult, begin: str) -> Any:
 
 def test_what_crossed_is_claimed_only_where_all_repetitions_agree() -> None:
     agreed = conclusion(result_of([["mounting: safe?"]] * 3), "Container, administrator")
-    assert agreed.text.endswith("at all but 1 probes: mounting.")
+    assert agreed.text.endswith("at all but 1 points: mounting.")
     assert agreed.carried
     assert not conclusion(result_of([["mounting: safe?"]] * 2), "Container, administrator").carried
     differ = conclusion(result_of([["mounting: safe?"], [], []]), "Container, administrator")
     assert not differ.carried
     never = conclusion(result_of([[], [], []]), "Container, administrator")
-    assert never.text == "Container, administrator: the boundary held at every probe."
+    assert never.text == "Container, administrator: the boundary held at every point."
     assert never.carried
 
 
