@@ -47,6 +47,8 @@ MOST_PROCESSES, PROCESS_LIMIT = 150, 64
 HOLD_S = 2
 PROCESSES_LIFE_S = 40.0
 DISK_LIFE_S = 60.0
+LOOK = "cat /proc/loadavg && :"
+"""To look around takes one more process than to be there."""
 FLOOD = "/var/tmp/pairlab-flood"
 VIRTUAL_HARDWARE = "the virtual hardware"
 
@@ -175,7 +177,7 @@ class Containment:
         with Attack(target.usual, bomb, PROCESSES_LIFE_S) as attack:
             made, error = (int(word) for word in attack.first_line().split())
             threads = target.side.footprint(0).threads - before
-            got_in = admin.run(["true"], check=False, timeout_s=PROCESSES_LIFE_S).returncode == 0
+            got_in = admin.run(["sh", "-c", LOOK], check=False, timeout_s=PROCESSES_LIFE_S).returncode == 0
         if not made:
             raise ExerciseError(
                 f"a process in {target.name} could make no other one", hint="`invoke lab.exec` may show why"
@@ -188,8 +190,8 @@ class Containment:
         happened = f"{refused}; {HOST_KERNEL} got {threads} threads by that"
         yield self._who_goes_on(target, plan.PROCESSES_ALONE, f"made {made} processes", happened, holder)
         way_in = Tried(
-            "ran a command as its administrator meanwhile",
-            "it ran" if got_in else "it could not start: it needs a process too",
+            "looked around by a shell of its administrator meanwhile",
+            "it worked" if got_in else "the shell could start nothing: that takes a process too",
             "yes" if got_in else "no",
             whose if got_in else "nobody",
         )

@@ -131,7 +131,7 @@ class Calm(Containment):
         return []
 
 
-BOMBED = {"sh -c life=": "61 11\nended 0\n", "true": 1}
+BOMBED = {"sh -c life=": "61 11\nended 0\n", "sh -c cat /proc/loadavg": 2}
 HELD: dict[str, Answer] = {**BOMBED, 'sh -c cat "$@"': f"{PROCESS_LIMIT}\n"}
 OPEN: dict[str, Answer] = {**BOMBED, 'sh -c cat "$@"': "max\n"}
 
@@ -179,7 +179,7 @@ def test_without_a_limit_nothing_is_tried_that_could_reach_this_host(
 
 
 def test_a_kernel_of_its_own_is_a_limit() -> None:
-    log, _ = attacked(target({**BOMBED, "true": ""}, own_kernel=True, limits=False))
+    log, _ = attacked(target({**BOMBED, "sh -c cat /proc/loadavg": ""}, own_kernel=True, limits=False))
     found = verdicts(log)
     assert (found[plan.PROCESSES_LIMIT], found[plan.PROCESSES_ALONE]) == ("cannot", "yes")
     assert (found[plan.PROCESSES_DECLARED], found[plan.PROCESSES_WAY_IN]) == ("yes", "yes")
