@@ -86,7 +86,8 @@ def test_everyday_operations_are_commands_that_can_be_taken_back(world: World, t
     host = world.side.host()
     for name in ("list", "inspect", "metrics", "limit", "pause", "update", "events"):
         try:
-            host.run(known[name].argv)
+            done = host.run(known[name].argv, check=False)
+            assert known[name].worked(done.stdout, done.returncode), done
         finally:
             for argv in known[name].undo:
                 host.run(argv)
