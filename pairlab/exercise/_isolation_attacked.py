@@ -15,7 +15,7 @@ VARIANTS = (VM, CONTAINER)
 
 LIMIT_CPUS = 0.25
 RATE_HZ = 60.0
-WINDOW_S = 4.0
+WINDOW_S = 3.0
 MIB = 1024**2
 DISK_BYTES = 64 * MIB
 
@@ -27,6 +27,16 @@ MEMORY_KEPT = Figure(
     key="memory-kept", title="memory of this host that stays taken after that", unit="B",
     method="The instance's memory on this host (PSS of QEMU, or of the container's processes and shim) once "
     "the attacker is gone, less the same before it began.",
+)  # fmt: skip
+SILENT = Figure(
+    key="memory-silent", title="silence of the attacked one meanwhile", unit="s",
+    method="Longest time between two good answers of the attacked instance at the front door, of 20 requests "
+    "a second that it shares with the others; from the end of one to the end of the next.",
+)  # fmt: skip
+MEMORY_FAILED = Figure(
+    key="memory-failed", title="failed requests while memory was exhausted", unit="1",
+    method="Requests at the front door that got no answer of 200 within 5 s, from a second before the attack "
+    "until the attacked instance answered after it.",
 )  # fmt: skip
 MADE = Figure(
     key="processes-made", title="processes that the bomb made", unit="1", better="neither",
@@ -91,7 +101,7 @@ PANIC_FAILED = Figure(
     "before the panic until the instance was started again and answered.",
 )  # fmt: skip
 FIGURES = (
-    TAKEN, MEMORY_KEPT, MADE, THREADS, DISK_TAKEN, DISK_KEPT, LOST,
+    TAKEN, MEMORY_KEPT, SILENT, MEMORY_FAILED, MADE, THREADS, DISK_TAKEN, DISK_KEPT, LOST,
     *P50.values(), *P99.values(), *BURNED.values(), BUSY_FAILED, PANIC_FAILED,
 )  # fmt: skip
 
@@ -120,6 +130,8 @@ def conclude(result: RunResult) -> list[Conclusion]:
     return [
         compare(result, MEMORY_KEPT, CONTAINER, VM,
                 "After memory was exhausted inside, a container holds less of this host's than a VM."),
+        compare(result, SILENT, CONTAINER, VM,
+                "While its memory is exhausted, a container goes on answering sooner than a VM."),
         compare(result, THREADS, VM, CONTAINER,
                 "A process bomb in a VM burdens this host's kernel less than one in a container that is"
                 " limited."),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import secrets
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
 
-from pairlab.errors import ExerciseError
+from pairlab.errors import ExerciseError, LabError
 from pairlab.exercise._fleet import Fleet
 from pairlab.exercise._isolation_kernel import LIMITS
 from pairlab.results import Variant
@@ -27,6 +29,10 @@ NO_LIMIT = "max"
 KIB = 1024
 # The shell outlives what it starts, and tells how that ended.
 _WATCHED = 'life=$1; shift; timeout --kill-after=2 "$life" "$@"; echo "ended $?"'
+# It has nothing to do with the session that began it, which may not survive it.
+_DETACHED = 'out=$1; watched=$2; shift 2; setsid sh -c "$watched" sh "$@" > "$out" 2>&1 < /dev/null &'
+POLL_S = 1.0
+ASK_TIMEOUT_S = 15.0
 
 # Each block is a string of its own: Perl would share equal ones.
 EXHAUST = (
@@ -159,13 +165,42 @@ def bounded(runner: Runner, argv: Sequence[str], life_s: float, on_line: OnLine 
     """
     watched = ["sh", "-c", _WATCHED, "sh", f"{life_s:g}", *argv]
     printed = runner.run(watched, check=False, timeout_s=life_s + GRACE_S, on_line=on_line).stdout
+    if (ended := _told(printed)) is None:
+        raise _unseen()
+    return ended
+
+
+def detached(runner: Runner, argv: Sequence[str], life_s: float) -> Ended:
+    """The same for a command under which its instance may answer nobody for a while.
+
+    Raises:
+        ExerciseError: Nobody inside told how it ended.
+    """
+    out = f"/tmp/pairlab-attack-{secrets.token_hex(6)}"
+    runner.run(["sh", "-c", _DETACHED, "sh", out, _WATCHED, f"{life_s:g}", *argv])
+    deadline = time.monotonic() + life_s + GRACE_S
+    while time.monotonic() < deadline:
+        time.sleep(POLL_S)
+        try:
+            ended = _told(runner.run(["cat", out], timeout_s=ASK_TIMEOUT_S).stdout)
+        except LabError:
+            continue  # it answers nobody now
+        if ended is not None:
+            runner.run(["rm", out])
+            return ended
+    raise _unseen()
+
+
+def _told(printed: str) -> Ended | None:
     told = re.findall(r"^ended (\d+)$", printed, re.MULTILINE)
-    if not told:
-        raise ExerciseError(
-            "nobody inside told how an attack ended: the shell that watched it is gone",
-            hint="`invoke lab.status` shows what else is",
-        )
-    return Ended(int(told[-1]), tuple(printed.splitlines()))
+    return Ended(int(told[-1]), tuple(printed.splitlines())) if told else None
+
+
+def _unseen() -> ExerciseError:
+    return ExerciseError(
+        "nobody inside told how an attack ended: the shell that watched it is gone",
+        hint="`invoke lab.status` shows what else is",
+    )
 
 
 def perl(script: str, *words: float) -> list[str]:

@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from pairlab.errors import ExerciseError, LabError, SideError
 from pairlab.exercise import _inside
 from pairlab.exercise import _isolation_attacked as plan
+from pairlab.exercise._client import GOOD
 from pairlab.exercise._fleet import Fleet
 from pairlab.exercise._isolation_bounded import (
     EXHAUST,
@@ -20,10 +22,12 @@ from pairlab.exercise._isolation_bounded import (
     KILLED,
     NO_LIMIT,
     Attack,
+    Ended,
     Target,
     available_bytes,
     bounded,
     check_process_limit,
+    detached,
     memory_limit_bytes,
     oom_kills,
     perl,
@@ -31,6 +35,7 @@ from pairlab.exercise._isolation_bounded import (
 )
 from pairlab.exercise._isolation_figures import HOST_KERNEL
 from pairlab.exercise._isolation_place import Tried
+from pairlab.exercise._log import now
 from pairlab.exercise._stack_inside import boot_id
 from pairlab.model import SideName
 from pairlab.results import Verdict
@@ -43,6 +48,8 @@ MORE_THAN_LIMIT = 2.5
 HOST_SHARE = 0.5
 """The most of this host's free memory that may be asked for."""
 MEMORY_LIFE_S = 60.0
+STEADY = 20
+BACK_TIMEOUT_S = 90.0
 MOST_PROCESSES, PROCESS_LIMIT = 150, 64
 HOLD_S = 2
 PROCESSES_LIFE_S = 40.0
@@ -107,10 +114,10 @@ class Containment:
             target: Who was attacked.
             itself: Look also whether it goes on.
         """
-        now = self.census(but="" if itself else target.name)
-        lost = sorted(name for name, told in now.items() if told != self._alive[name])
+        there = self.census(but="" if itself else target.name)
+        lost = sorted(name for name, told in there.items() if told != self._alive[name])
         self._lost[target.name] |= set(lost)
-        self._alive |= now
+        self._alive |= there
         return lost
 
     def memory(self, target: Target) -> Iterator[str]:
@@ -124,7 +131,7 @@ class Containment:
                 hint="end something else on this host, or give the lab less memory",
             )
         held, kills = target.side.footprint(0).memory_bytes, oom_kills(target.usual)
-        ended = bounded(target.usual, perl(EXHAUST, most // plan.MIB), MEMORY_LIFE_S)
+        ended = self._exhaust(target, most)
         taken = max([0, *(int(line) for line in ended.said if line.isdigit())])
         if ended.status != KILLED or oom_kills(target.usual) == kills:
             raise ExerciseError(
@@ -141,6 +148,21 @@ class Containment:
         tried = f"took memory, under a limit of {limit // plan.MIB} MiB"
         happened = f"got {taken} MiB, then {whose} by SIGKILL"
         yield self._who_goes_on(target, plan.MEMORY_ALONE, tried, happened, holder)
+
+    def _exhaust(self, target: Target, most: int) -> Ended:
+        """Have all memory taken, while a client asks the front door."""
+        lab, side = self._lab, target.fleet.side
+        with self._log.client(side, lab.port(side), lab.workload.health_path) as client:
+            client.await_good(STEADY)
+            began = now()
+            ended = detached(target.usual, perl(EXHAUST, most // plan.MIB), MEMORY_LIFE_S)
+            client.await_answer(target.name, since=now(), timeout_s=BACK_TIMEOUT_S)
+        own = (each for each in client.requests if each.instance == target.name and each.status == GOOD)
+        ends = sorted(each.ended for each in own)
+        gaps = [after - before for before, after in pairwise(ends) if after > began]
+        self._log.sample(plan.SILENT, max(gaps))
+        self._log.sample(plan.MEMORY_FAILED, self._log.timelines[-1].failed())
+        return ended
 
     def processes(self, target: Target) -> Iterator[str]:
         """One process makes many, under a limit of its host or in a kernel of its own."""

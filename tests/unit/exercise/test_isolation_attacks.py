@@ -22,6 +22,7 @@ from pairlab.exercise._isolation_bounded import (
     Attack,
     Target,
     bounded,
+    detached,
     memory_limit_bytes,
     perl,
 )
@@ -75,6 +76,12 @@ def test_an_attack_that_nobody_saw_end_is_an_error() -> None:
         bounded(gone, ["true"], 1)
     with pytest.raises(ExerciseError, match="the shell"), Attack(gone, ["true"], 1) as attack:
         attack.first_line()
+
+
+def test_an_attack_that_outlives_its_session_is_awaited() -> None:
+    ended = detached(LOCAL, ["sh", "-c", "echo 7; kill -KILL $$"], 20)
+    assert ended.status == KILLED
+    assert "7" in ended.said
 
 
 # -- a limit first -------------------------------------------------------------------------------
@@ -259,7 +266,7 @@ def result_of(repetitions: int) -> RunResult:
 def test_what_an_attack_cost_is_claimed_of_three_repetitions() -> None:
     claims = {claim.text: claim.carried for claim in plan.conclude(result_of(3))}
     carried = [text for text, is_carried in claims.items() if is_carried]
-    assert len(claims) == 7
+    assert len(claims) == 8
     assert len(carried) == 5
     assert any("other VMs answer later" in text for text in carried)
     # Other containers did not, and of a container without a limit nothing was measured.
