@@ -17,7 +17,7 @@ from pairlab.exercise._log import now
 if TYPE_CHECKING:
     from pairlab.exercise import Lab, Log
 
-LIFE_S = len(plan.BUSY) * plan.WINDOW_S + 8.0
+LIFE_S = len(plan.BUSY) * plan.WINDOW_S + 3.0
 """How long the burning may last; setting limits takes a part of it."""
 AT_LEAST = 0.5
 """Share of the CPUs that it may use which the busy one must get, for the attack to have happened."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pairlab.errors import ExerciseError
+from pairlab.errors import CommandError, ExerciseError
 from pairlab.exercise import _isolation_attacked as plan
-from pairlab.exercise._fleet import POLL_S
 from pairlab.exercise._isolation_bounded import Target
 from pairlab.exercise._isolation_containment import VIRTUAL_HARDWARE, Containment
 from pairlab.exercise._isolation_place import Tried
@@ -18,9 +16,8 @@ if TYPE_CHECKING:
     from pairlab.exercise import Lab, Log
 
 STEADY = 20
-CONSOLE_LINES = 60
-PANIC = "Kernel panic"
 PANIC_TIMEOUT_S = 30.0
+SILENT_S = 15.0
 BACK_TIMEOUT_S = 240.0
 ALIVE = ("running", "idle")
 # What was written is on the disk first; the crash comes when the command that ordered it has ended.
@@ -40,14 +37,14 @@ def panic(lab: Lab, log: Log, containment: Containment, target: Target) -> Itera
         log.finding(plan.PANIC_ALONE, f"not tried: {told}", "cannot")
         yield f"{plan.PANIC_ALONE} cannot: {told}"
         return
-    side, name, of = target.side, target.name, target.fleet.side
-    with side.watching(), log.client(of, lab.port(of), lab.workload.health_path) as client:
+    name, of = target.name, target.fleet.side
+    with log.client(of, lab.port(of), lab.workload.health_path) as client:
         client.await_good(STEADY)
         target.fleet.admin(0).run(["sh", "-c", _CRASH])
         try:
-            printed = _await_panic(lambda: side.console_tail(0, CONSOLE_LINES))
-            client.await_without(name, STEADY)
-            known, alone = _known(target), _alone(containment.missing(target, itself=False), printed)
+            client.await_without(name, STEADY, timeout_s=PANIC_TIMEOUT_S)
+            _check_silent(target)
+            known, alone = _known(target), _alone(containment.missing(target, itself=False))
         finally:
             began = now()
             _start_again(target)
@@ -59,23 +56,24 @@ def panic(lab: Lab, log: Log, containment: Containment, target: Target) -> Itera
         yield f"{question} {tried.verdict}: {tried.answer}"
 
 
-def _alone(others: list[str], printed: str) -> Tried:
+def _alone(others: list[str]) -> Tried:
     tried = "crashed its kernel by sysrq"
     if others:
-        return Tried(tried, f"{printed!r} on its console; {', '.join(others)} ended with it", "no", "nobody")
-    return Tried(tried, f"{printed!r} on its console; all others go on", "yes", VIRTUAL_HARDWARE)
+        return Tried(tried, f"it answers nobody, and {', '.join(others)} ended with it", "no", "nobody")
+    return Tried(tried, "it answers nobody; all others go on", "yes", VIRTUAL_HARDWARE)
 
 
-def _await_panic(tail: Callable[[], str]) -> str:
-    """The line of the panic on a console."""
-    deadline = time.monotonic() + PANIC_TIMEOUT_S
-    while time.monotonic() < deadline:
-        for line in tail().splitlines():
-            if PANIC in line:
-                return line[line.index(PANIC) :].strip()
-        time.sleep(POLL_S)
+def _check_silent(target: Target) -> None:
+    """The sanity check: nothing runs inside any more, and nobody has switched it off.
+
+    Its console would tell of the panic, but libvirt locks up when a domain goes whose console is read.
+    """
+    try:
+        target.usual.run(["true"], timeout_s=SILENT_S)
+    except CommandError:
+        return
     raise ExerciseError(
-        f"no kernel panic was seen on the console within {PANIC_TIMEOUT_S:g} s",
+        f"{target.name} still runs commands after its kernel was to crash",
         hint="has its kernel sysrq? `invoke lab.exec vm/0 'cat /proc/sys/kernel/sysrq'`",
     )
 

@@ -94,7 +94,7 @@ def test_attacks_from_inside_end_nobody_else(result: RunResult) -> None:
         assert {verdicts[key] for key in verdicts if key[1].startswith(question)} == {"yes"}, question
     (vm, container) = (f for f in result.findings if f.question.startswith("kernel panic: does only"))
     assert (vm.verdict, container.verdict) == ("yes", "cannot")
-    assert "Kernel panic" in vm.answer
+    assert "all others go on" in vm.answer
 
 
 def test_what_an_attack_takes_of_this_host_differs(result: RunResult) -> None:
