@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pairlab.differences import Row, SummaryCell
-from pairlab.exercise._conclude import claim_less, compare
+from pairlab.exercise._conclude import compare
 from pairlab.model import SideName
 from pairlab.results import Conclusion, Figure, RunResult, Variant
 
@@ -134,18 +134,4 @@ def conclude(result: RunResult) -> list[Conclusion]:
         compare(result, DISK_KEPT, CONTAINER, VM,
                 "A file that was written and removed inside keeps less of this host's disk for a container"
                 " than for a VM."),
-        *(_slower(result, variant, P50["calm"], P50["declared"],
-                  f"Beside a busy {name} other {name}s answer later, as they are declared.")
-          for variant, name in ((VM, "VM"), (CONTAINER, "container"))),
-        *(_slower(result, variant, P99["limited"], P99[worst],
-                  f"Others' slowest answers come sooner beside a busy {name} that is limited to"
-                  f" {LIMIT_CPUS:g} CPU than beside one that is {what}.")
-          for variant, name, worst, what in ((VM, "VM", "declared", "as it is declared"),
-                                             (CONTAINER, "container", "raised", "not limited"))),
     ]  # fmt: skip
-
-
-def _slower(result: RunResult, variant: Variant, less: Figure, more: Figure, claim: str) -> Conclusion:
-    """A claim of two figures of one variant, whose titles tell them apart."""
-    of_less, of_more = ((figure.title, result.values(figure.key, variant.key)) for figure in (less, more))
-    return claim_less(claim, less, of_less, of_more, [variant])

@@ -33,8 +33,8 @@ Known = TypeVar("Known")
 
 FILTER_MODE = "2"
 """Value of `Seccomp` in a process's status. Source: proc_pid_status(5)."""
-ONCE = ("memory", "panic")
-"""Attacks that are made once a run: a VM takes half a minute to answer again."""
+ONCE = ("memory", "busy", "panic")
+"""Attacks that are made once a run, for they take half a minute and more."""
 OTHER = {SideName.VM: SideName.CONTAINER, SideName.CONTAINER: SideName.VM}
 
 
@@ -99,7 +99,7 @@ class LabExercise:
         """All attacks, one after the other, on the first instance of each side; the panic comes last.
 
         Args:
-            first: Make also those that a VM needs long to come back from.
+            first: Make also those that take long.
         """
         lab, log, containment = self._lab, self._log, self._containment
         targets = containment.targets()

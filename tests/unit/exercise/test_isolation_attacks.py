@@ -240,8 +240,7 @@ def test_only_what_others_answered_in_a_window_counts() -> None:
 
 def result_of(repetitions: int) -> RunResult:
     amounts = {
-        "memory-kept": (150 * MIB, MIB), "host-threads": (1, 61), "disk-kept": (64 * MIB, 0),
-        "p50-calm": (10, 5), "p50-declared": (20, 4), "p99-declared": (90, 9), "p99-limited": (30, 8),
+        "host-threads": (1, 61), "disk-kept": (64 * MIB, 0),
     }  # fmt: skip
     samples = [
         Sample(figure=figure, variant=variant.key, repetition=number, value=value)
@@ -265,10 +264,5 @@ def result_of(repetitions: int) -> RunResult:
 
 def test_what_an_attack_cost_is_claimed_of_three_repetitions() -> None:
     claims = {claim.text: claim.carried for claim in plan.conclude(result_of(3))}
-    carried = [text for text, is_carried in claims.items() if is_carried]
-    assert len(claims) == 6
-    assert len(carried) == 4
-    assert any("other VMs answer later" in text for text in carried)
-    # Other containers did not, and of a container without a limit nothing was measured.
-    assert not any("other containers answer later" in text for text in carried)
+    assert list(claims.values()) == [True, True]
     assert not any(claim.carried for claim in plan.conclude(result_of(2)))
