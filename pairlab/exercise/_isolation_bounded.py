@@ -32,7 +32,7 @@ _WATCHED = 'life=$1; shift; timeout --kill-after=2 "$life" "$@"; echo "ended $?"
 # It has nothing to do with the session that began it, which may not survive it.
 _DETACHED = 'out=$1; watched=$2; shift 2; setsid sh -c "$watched" sh "$@" > "$out" 2>&1 < /dev/null &'
 POLL_S = 1.0
-ASK_TIMEOUT_S = 15.0
+ASK_TIMEOUT_S = 5.0
 
 # Each block is a string of its own: Perl would share equal ones.
 EXHAUST = (

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 STEADY = 20
 PANIC_TIMEOUT_S = 30.0
-SILENT_S = 15.0
+SILENT_S = 5.0
 BACK_TIMEOUT_S = 240.0
 ALIVE = ("running", "idle")
 # What was written is on the disk first; the crash comes when the command that ordered it has ended.
