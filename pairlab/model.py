@@ -513,6 +513,8 @@ class Operation:
         shown: The command as a person types it, where that is shorter.
         declared: What in a lab's declaration says the same; empty where nothing does.
         cannot: Why the stack has no way; empty where it has one.
+        nothing: What the command prints where it fails only because there is nothing to tell; empty if it
+            does not fail then.
     """
 
     argv: tuple[str, ...] = ()
@@ -520,6 +522,11 @@ class Operation:
     shown: str = ""
     declared: str = ""
     cannot: str = ""
+    nothing: str = ""
+
+    def worked(self, printed: str, status: int) -> bool:
+        """Whether the command did what it is for, by what it printed and its exit status."""
+        return not status or bool(self.nothing and self.nothing in printed)
 
 
 def parse_instance_name(text: str) -> tuple[SideName, str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pairlab.differences import Row, SummaryCell
+from pairlab.exercise import _isolation_attacked as attacked
 from pairlab.exercise._conclude import compare, sentence
 from pairlab.model import SideName
 from pairlab.results import CLAIM_SAMPLES, Conclusion, Figure, RunResult, Variant
@@ -12,7 +13,8 @@ VM_USUAL = Variant(key="vm-usual", title="VM, usual account", side=VM)
 VM_ADMIN = Variant(key="vm-admin", title="VM, administrator", side=VM)
 CONTAINER_USUAL = Variant(key="container-usual", title="container, usual account", side=CONTAINER)
 CONTAINER_ADMIN = Variant(key="container-admin", title="container, administrator", side=CONTAINER)
-VARIANTS = (VM_USUAL, VM_ADMIN, CONTAINER_USUAL, CONTAINER_ADMIN)
+ACCOUNTS = (VM_USUAL, VM_ADMIN, CONTAINER_USUAL, CONTAINER_ADMIN)
+VARIANTS = (*ACCOUNTS, *attacked.VARIANTS)
 
 HELD = Figure(
     key="held", title="probes at which the boundary held", unit="1", better="higher",
@@ -33,16 +35,18 @@ CAPABILITIES = Figure(
     key="capabilities", title="effective capabilities", unit="1", better="neither",
     method="Bits of CapEff in /proc/self/status of a process of the account, over whichever kernel it has.",
 )  # fmt: skip
-FIGURES = (HELD, CROSSED, BY_HOST_KERNEL, CAPABILITIES)
+FIGURES = (HELD, CROSSED, BY_HOST_KERNEL, CAPABILITIES, *attacked.FIGURES)
 THE_KERNEL = "the kernel: is it another one than this host's?"
 MODULES = "loading a kernel module: is this host's kernel safe?"
+EVERY_ACCOUNT = [variant.key for variant in ACCOUNTS]
 ADMINS = [VM_ADMIN.key, CONTAINER_ADMIN.key]
 SUMMARY = (
-    SummaryCell(row=Row.ISOLATION, figure=CROSSED.key),
-    SummaryCell(row=Row.ISOLATION, figure=BY_HOST_KERNEL.key),
+    SummaryCell(row=Row.ISOLATION, figure=CROSSED.key, variants=EVERY_ACCOUNT),
+    SummaryCell(row=Row.ISOLATION, figure=BY_HOST_KERNEL.key, variants=EVERY_ACCOUNT),
     SummaryCell(row=Row.ISOLATION, figure=CAPABILITIES.key, variants=ADMINS),
     SummaryCell(row=Row.ISOLATION, question=THE_KERNEL, variants=ADMINS, need="tenants"),
     SummaryCell(row=Row.KERNEL, question=MODULES, variants=ADMINS, need="modules"),
+    *attacked.SUMMARY,
 )
 HOST_KERNEL = "this host's kernel"
 """Begins the name of the enforcer in a probe's answer."""
@@ -60,12 +64,16 @@ def conclude(result: RunResult) -> list[Conclusion]:
         compare(result, CAPABILITIES, CONTAINER_ADMIN, VM_ADMIN,
                 "The administrator of a container has fewer capabilities than that of a VM."),
         *(_crossed(result, variant) for variant in VARIANTS),
+        *attacked.conclude(result),
     ]  # fmt: skip
 
 
 def _crossed(result: RunResult, variant: Variant) -> Conclusion:
     """Which probes crossed the boundary; a statement about each repetition, so all must agree."""
     found = [f for f in result.findings if f.variant == variant.key and f.verdict in ("yes", "no")]
+    # Some attacks are made once a run: of them nothing is claimed.
+    asked_in = [{f.question for f in found if f.repetition == n} for n in {f.repetition for f in found}]
+    found = [f for f in found if all(f.question in questions for questions in asked_in)]
     by_repetition = [
         {f.question for f in found if f.repetition == number and f.verdict == "no"}
         for number in sorted({f.repetition for f in found})
@@ -74,11 +82,11 @@ def _crossed(result: RunResult, variant: Variant) -> Conclusion:
     crossed = by_repetition[0] if by_repetition else set[str]()
     asked = dict.fromkeys(f.question for f in found)
     named = ", ".join(dict.fromkeys(each.partition(":")[0] for each in asked if each in crossed))
-    held = f"at all but {len(crossed)} probes: {named}." if crossed else "at every probe."
+    held = f"at all but {len(crossed)} points: {named}." if crossed else "at every point."
     same = "the same in each" if agreed else f"they differ, or are fewer than {CLAIM_SAMPLES}"
     return Conclusion(
         text=f"{sentence(variant)}: the boundary held {held}",
         carried=agreed,
-        basis=f"{len(by_repetition)} repetitions of {len(asked)} probes: {same}",
+        basis=f"{len(by_repetition)} repetitions of {len(asked)} questions: {same}",
         variants=[variant.key],
     )

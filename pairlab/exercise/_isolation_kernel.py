@@ -113,8 +113,9 @@ def mount(place: Place) -> Tried:
     if left_alone := untried(place, "SYS_ADMIN", harm):
         return left_alone
     script = (
-        'my $at = "/tmp/pairlab-mount-$$"; mkdir $at or die $!; my $got = syscall($ARGV[0] + 0, "none", $at,'
-        ' "tmpfs", 0, 0); my $error = $!; syscall($ARGV[1] + 0, $at, 0) unless $got; rmdir $at; $! = $error;'
+        'my ($at, $none, $kind) = ("/tmp/pairlab-mount-$$", "none", "tmpfs"); mkdir $at or die $!;'
+        " my $got = syscall($ARGV[0] + 0, $none, $at, $kind, 0, 0); my $error = $!;"
+        " syscall($ARGV[1] + 0, $at, 0) unless $got; rmdir $at; $! = $error;"
         " told(!$got);"
     )
     outcome = place.attempt(script, *_numbers("mount", "umount2"))

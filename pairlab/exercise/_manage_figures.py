@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pairlab.differences import Row, SummaryCell
-from pairlab.exercise._conclude import compare
+from pairlab.exercise._conclude import compare, order
 from pairlab.model import SideName
 from pairlab.results import Conclusion, Figure, RunResult, Variant
 
@@ -81,19 +81,20 @@ SUMMARY = (
     SummaryCell(row=Row.PORTABILITY, question=how("export")),
 )
 
+ORDERS = {
+    "shell": "a command inside {less} is done sooner than one inside {more}.",
+    "copy": "a file is in {less} sooner than in {more}.",
+    "metrics": "the use of resources of {less} is told sooner than that of {more}.",
+    "snapshot": "the disk of {less} is kept sooner than that of {more}.",
+    "export": "the image of {less} is taken out sooner than that of {more}.",
+}
+"""Operation -> what is claimed of its times, whichever is less."""
+
 
 def conclude(result: RunResult) -> list[Conclusion]:
     """What a run says of both stacks' tools."""
     return [
         compare(result, TOOLS, CONTAINER, VM, "Containers are handled with fewer programs than VMs."),
-        compare(result, TIMES["shell"], CONTAINER, VM,
-                "A command inside a container is done sooner than one inside a VM."),
-        compare(result, TIMES["copy"], CONTAINER, VM,
-                "A file is in a container sooner than in a VM."),
-        compare(result, TIMES["metrics"], VM, CONTAINER,
-                "The use of resources of a VM is told sooner than that of a container."),
-        compare(result, TIMES["snapshot"], CONTAINER, VM,
-                "The disk of a container is kept sooner than that of a VM."),
-        compare(result, TIMES["export"], CONTAINER, VM,
-                "A container's image is taken out sooner than a VM's."),
+        *(order(result, TIMES[name], ("a container", CONTAINER), ("a VM", VM), claim)
+          for name, claim in ORDERS.items()),
     ]  # fmt: skip

@@ -36,19 +36,22 @@ SCOPES = {
     "none": "there is none",
 }
 
-_ANONYMOUS = "Anonymous memory of its processes, which no other process shares: RssAnon and RssShmem in "
+_SHARED = "Memory of its processes, of which a page that several share is divided by their number: PSS of "
+_ANONYMOUS = (
+    "Memory of its processes that is of no file, of which a page that several share is divided by their "
+    "number: Pss_Anon and Pss_Shmem of /proc/PID/smaps_rollup, "
+)
 _MEMORY = {
-    "engine": f"{_ANONYMOUS}/proc/PID/status, of the daemons on this host.",
-    "runner": f"{_ANONYMOUS}/proc/PID/status, of QEMU without the region that is the guest's memory, or of "
+    "engine": f"{_SHARED}/proc/PID/smaps, of the daemons on this host.",
+    "runner": f"{_SHARED}/proc/PID/smaps, of QEMU without the region that is the guest's memory, or of "
     "the container's shim.",
     "boundary": "Host memory of all that is inside: the resident part of the guest's memory in QEMU, from "
     "/proc/PID/smaps; the charge of the container's control group without its inactive file cache.",
     "kernel": "Memory that the guest's kernel has for itself, seen inside: RAM of /proc/iomem less MemTotal, "
     "and slab, kernel stacks, page tables and per-CPU data of /proc/meminfo.",
-    "init": f"{_ANONYMOUS}/proc/PID/status, of process 1 seen inside, where that is not the workload itself.",
-    "services": f"{_ANONYMOUS}/proc/PID/status, seen inside, of all processes but init, the workload and "
-    "those that look.",
-    "app": f"{_ANONYMOUS}/proc/PID/status, seen inside, of the workload's processes.",
+    "init": f"{_ANONYMOUS}of process 1 seen inside, where that is not the workload itself.",
+    "services": f"{_ANONYMOUS}seen inside, of all processes but init, the workload and those that look.",
+    "app": f"{_ANONYMOUS}seen inside, of the workload's processes.",
 }
 _PROCESSES = {
     "engine": "Processes of the daemons on this host.",

@@ -14,7 +14,8 @@ KIB = 1024
 KERNEL_FIELDS = ("Slab", "KernelStack", "PageTables", "Percpu")
 CACHE_FIELDS = ("Cached", "Buffers")
 BOOT_ID = "/proc/sys/kernel/random/boot_id"
-_STATUS = "echo $$; cat /proc/[0-9]*/status 2>/dev/null; :"  # what ends meanwhile is not of interest
+# What ends meanwhile is not of interest.
+_STATUS = "echo $$; for each in /proc/[0-9]*; do cat $each/status $each/smaps_rollup; done 2>/dev/null; :"
 _NAMESPACES = "for each in /proc/$$/ns/*; do readlink $each; done"
 
 
@@ -26,14 +27,14 @@ class Process:
         pid: Its number inside.
         parent: Number of its parent; 0 where that is outside, or it is the first.
         name: The kernel's name for it, 15 characters.
-        private_bytes: Memory that no other process shares.
+        anonymous_bytes: Memory that is of no file; of a page that several share, its part.
         of_kernel: It is a thread of the kernel.
     """
 
     pid: int
     parent: int
     name: str
-    private_bytes: int
+    anonymous_bytes: int
     of_kernel: bool
 
 
@@ -58,7 +59,7 @@ def crew(runner: Runner, command: Sequence[str]) -> Crew:
     """The processes of an instance, without those that look.
 
     Args:
-        runner: Runs commands in the instance.
+        runner: Runs commands in the instance that may look into its processes.
         command: The workload's.
 
     Raises:
@@ -70,19 +71,22 @@ def crew(runner: Runner, command: Sequence[str]) -> Crew:
 
 
 def _parse(text: str) -> Iterator[Process]:
-    """Blocks of /proc/PID/status. Source: proc_pid_status(5)."""
+    """Blocks of /proc/PID/status and smaps_rollup. Source: proc_pid_status(5), proc_pid_smaps(5)."""
     for block in re.split(r"^(?=Name:)", text, flags=re.MULTILINE):
         lines = (line.partition(":") for line in block.splitlines())
         fields = {name: value.strip() for name, _, value in lines}
         if "PPid" not in fields or fields.get("State", "Z")[:1] == "Z":
             continue
-        anonymous = [fields.get(name, "0").split()[0] for name in ("RssAnon", "RssShmem")]
+        of_kernel = "VmSize" not in fields
+        if not of_kernel and "Pss_Anon" not in fields:
+            continue  # it ended before all of it was read
+        anonymous = [fields.get(name, "0").split()[0] for name in ("Pss_Anon", "Pss_Shmem")]
         yield Process(
             int(fields["Pid"]),
             int(fields["PPid"]),
             fields["Name"],
             KIB * sum(map(int, anonymous)),
-            of_kernel="VmSize" not in fields,
+            of_kernel=of_kernel,
         )
 
 

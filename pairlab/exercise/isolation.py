@@ -1,4 +1,4 @@
-"""How strong the boundary of an instance is: harmless probes from inside, by both accounts of both sides."""
+"""How strong the boundary of an instance is: harmless probes from inside, then attacks on what all share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from pairlab.errors import ExerciseError
 from pairlab.exercise import Lab, Log
 from pairlab.exercise import _isolation_figures as plan
 from pairlab.exercise._fleet import Fleet
+from pairlab.exercise._isolation_bounded import Target
+from pairlab.exercise._isolation_busy import Neighbour
+from pairlab.exercise._isolation_containment import Containment
 from pairlab.exercise._isolation_kernel import IDENTITY, POWER, SECRETS
 from pairlab.exercise._isolation_network import (
     NETWORK,
@@ -19,6 +22,7 @@ from pairlab.exercise._isolation_network import (
     near,
     own_addresses,
 )
+from pairlab.exercise._isolation_panic import panic
 from pairlab.exercise._isolation_place import MACHINE, Place, Probe, Tried, decode, status_of
 from pairlab.exercise._isolation_view import NEIGHBOUR, VIEW, marked
 from pairlab.exercise._stack_inside import boot_id
@@ -29,6 +33,8 @@ Known = TypeVar("Known")
 
 FILTER_MODE = "2"
 """Value of `Seccomp` in a process's status. Source: proc_pid_status(5)."""
+ONCE = ("memory", "busy", "panic")
+"""Attacks that are made once a run, for they take half a minute and more."""
 OTHER = {SideName.VM: SideName.CONTAINER, SideName.CONTAINER: SideName.VM}
 
 
@@ -49,6 +55,7 @@ class LabExercise:
     def __init__(self, lab: Lab, log: Log) -> None:
         self._lab = lab
         self._log = log
+        self._containment = Containment(lab, log)
 
     def prepare(self) -> str:
         """Two instances on each side, one to look from and one to look for."""
@@ -65,12 +72,14 @@ class LabExercise:
         )
         if enough != declared:
             lab.declare(enough)
-        return "Probes from vm/0 and container/0, by the usual account and by the administrator of each."
+        return (
+            "Probes from vm/0 and container/0, by the usual account and the administrator of each; attacks."
+        )
 
     def repetition(self, number: int) -> None:
         """All probes from all places; the same question is asked of all before the next."""
         before = len(self._log.findings)
-        places = [self._place(variant) for variant in self.variants]
+        places = [self._place(variant) for variant in plan.ACCOUNTS]
         for key, probes in (("identity", IDENTITY), ("power", POWER), ("secrets", SECRETS), ("view", VIEW)):
             with self._log.step(key) as changes:
                 for probe in probes:
@@ -80,10 +89,36 @@ class LabExercise:
         with self._log.step("network") as changes:
             changes += self._probe_network(places)
         self._count(places, before)
+        self._attack(first=not number)
 
     def conclude(self, result: RunResult) -> list[Conclusion]:
         """See `Exercise.conclude`."""
         return plan.conclude(result)
+
+    def _attack(self, *, first: bool) -> None:
+        """All attacks, one after the other, on the first instance of each side; the panic comes last.
+
+        Args:
+            first: Make also those that take long.
+        """
+        lab, log, containment = self._lab, self._log, self._containment
+        targets = containment.targets()
+        attacks: dict[str, Callable[[Target], Iterable[str]]] = {
+            "memory": containment.memory,
+            "processes": containment.processes,
+            "disk": containment.disk,
+            "busy": lambda target: Neighbour(lab, log, target).attack(),
+            "panic": lambda target: panic(lab, log, containment, target),
+        }
+        containment.begin(targets)
+        for key, attack in attacks.items():
+            if key in ONCE and not first:
+                continue
+            with log.step(key) as changes:
+                for target in targets:
+                    with log.doing(target.variant):
+                        changes += [f"{target.variant.title}: {line}" for line in attack(target)]
+        containment.end(targets)
 
     def _place(self, variant: Variant) -> Place:
         assert variant.side is not None

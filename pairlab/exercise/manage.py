@@ -17,6 +17,7 @@ from pairlab.exercise._client import Client
 from pairlab.exercise._fleet import Fleet
 from pairlab.model import Operation, SideName
 from pairlab.results import Conclusion, RunResult, Variant
+from pairlab.run import checked
 
 NOTE = "written on the host\n"
 TIMEOUT_S = 120.0
@@ -129,8 +130,9 @@ class LabExercise:
         host = self._lab.sides[bench.side].host()
         start = time.monotonic()
         try:
-            printed = host.run(operation.argv, timeout_s=TIMEOUT_S).stdout
+            done = host.run(operation.argv, check=False, timeout_s=TIMEOUT_S)
             took_s = time.monotonic() - start
+            printed = (done if operation.worked(done.stdout, done.returncode) else checked(done)).stdout
             self._check(name, bench)
         finally:
             for argv in operation.undo:

@@ -113,7 +113,7 @@ class LabExercise:
 
     def _look_inside(self, fleet: Fleet, index: int, shared: bool) -> list[Layer]:
         usual, name = fleet.usual(index), fleet.name(index)
-        crew = _stack_inside.crew(usual, self._lab.workload.command)
+        crew = _stack_inside.crew(fleet.tracer(index), self._lab.workload.command)
         release = _stack_inside.release(usual)
         kernel = Layer("kernel", f"none: it runs on this host's, {release}", "none")
         if not shared:
@@ -196,7 +196,7 @@ def _crew_layers(crew: Crew) -> list[Layer]:
 
 def _of_processes(part: str, processes: Sequence[Process]) -> Layer:
     names = sorted({process.name for process in processes})
-    memory = sum(process.private_bytes for process in processes)
+    memory = sum(process.anonymous_bytes for process in processes)
     return Layer(part, ", ".join(names), "instance", memory_bytes=memory, processes=len(processes))
 
 

@@ -171,6 +171,21 @@ class Side(Protocol):
         Two of one service differ at least in the time that they name.
         """
 
+    def limited(
+        self, index: int, *, tier: str = "", cpus: float | None = None, processes: int | None = None
+    ) -> AbstractContextManager[None]:
+        """While open, the host holds a running instance to other limits; then to those before.
+
+        Args:
+            index: Number of the instance.
+            tier: Its tier.
+            cpus: Processors that it may use at once; more than declared where its stack can give them.
+            processes: Processes and threads that it may have.
+
+        Raises:
+            SideError: It does not run, or its stack has no such limit.
+        """
+
     def written_bytes(self, index: int, *, tier: str = "") -> int:
         """Bytes of disk that an instance has of its own, beside the image that it shares."""
 

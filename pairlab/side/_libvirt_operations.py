@@ -15,6 +15,7 @@ NOTE = "/tmp/pairlab-note"
 SNAPSHOT = f"manage-{'0' * 12}.qcow2"
 """Named as the lab's volumes are, so that what an interrupted run leaves goes with the lab."""
 LISTEN_S = 1
+NO_EVENT = "events received: 0"
 
 
 def read_operations(
@@ -69,7 +70,9 @@ def read_operations(
         )
         if base
         else Operation(cannot="its disk stands on no image"),
-        "events": Operation(virsh("event", "--domain", domain, "--all", "--timeout", str(LISTEN_S))),
+        "events": Operation(
+            virsh("event", "--domain", domain, "--all", "--timeout", str(LISTEN_S)), nothing=NO_EVENT
+        ),
         "update": Operation(
             virsh("desc", domain, "--live", "--title", "updated"),
             undo=(virsh("desc", domain, "--live", "--title", ""),),

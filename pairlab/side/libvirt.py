@@ -7,7 +7,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +22,7 @@ from pairlab.side._footprint import Processes, elsewhere, ended, living
 from pairlab.side._layers import here
 from pairlab.side._libvirt_kept import Kept
 from pairlab.side._libvirt_layers import read_layers
+from pairlab.side._libvirt_limits import limited
 from pairlab.side._libvirt_objects import LibvirtObjects
 from pairlab.side._libvirt_operations import read_operations
 from pairlab.ssh import SshRunner
@@ -177,6 +178,12 @@ class LabSide:
     def rollbacks(self) -> list[str]:
         """See `Side.rollbacks`: nobody watches a release."""
         return []
+
+    def limited(
+        self, index: int, *, tier: str = "", cpus: float | None = None, processes: int | None = None
+    ) -> AbstractContextManager[None]:
+        """See `Side.limited`; this host knows none of a VM's processes."""
+        return limited(self._objects, self._running(index, tier).handle, cpus, processes)
 
     def written_bytes(self, index: int, *, tier: str = "") -> int:
         """See `Side.written_bytes`: what its overlay disk occupies."""

@@ -19,6 +19,7 @@ from pairlab.side._footprint import Processes, elsewhere, ended, living
 from pairlab.side._layers import here
 from pairlab.side._process import Usage
 from pairlab.side._swarm_layers import read_layers
+from pairlab.side._swarm_limits import limited
 from pairlab.side._swarm_objects import SwarmObjects
 from pairlab.side._swarm_operations import read_operations
 from pairlab.side._swarm_tasks import (
@@ -182,6 +183,13 @@ class LabSide:
         """See `Side.rollbacks`."""
         with self._objects.mapped() as api:
             return self._objects.rollbacks(api)
+
+    def limited(
+        self, index: int, *, tier: str = "", cpus: float | None = None, processes: int | None = None
+    ) -> AbstractContextManager[None]:
+        """See `Side.limited`; one that takes the place of this container has none of it."""
+        container = _container(self._running_task(index, tier))
+        return limited(self._objects, self._context.local, container, cpus, processes)
 
     def written_bytes(self, index: int, *, tier: str = "") -> int:
         """See `Side.written_bytes`: the container's writable layer."""

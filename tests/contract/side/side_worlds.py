@@ -42,6 +42,9 @@ class World(Protocol):
     def foreign(self) -> list[str]:
         """What of the foreign lab is there."""
 
+    def limits(self) -> object:
+        """What the first instance of the front tier is held to, as its daemon tells."""
+
     def clear(self) -> None: ...
 
 
@@ -84,6 +87,7 @@ class FakeSide:
     printed: dict[str, str] = dataclasses.field(default_factory=dict)
     began: dict[str, float] = dataclasses.field(default_factory=dict)
     kept: dict[int, Instance] = dataclasses.field(default_factory=dict)
+    held_to: dict[str, tuple[float | None, int | None]] = dataclasses.field(default_factory=dict)
 
     def instances(self) -> list[Instance]:
         return sorted(self.there, key=lambda instance: (instance.tier, instance.index))
@@ -136,6 +140,20 @@ class FakeSide:
 
     def rollbacks(self) -> list[str]:
         return []
+
+    @contextmanager
+    def limited(
+        self, index: int, *, tier: str = "", cpus: float | None = None, processes: int | None = None
+    ) -> Iterator[None]:
+        name = self._running(index, tier).name
+        if processes is not None and not self.supervisor:
+            raise SideError(f"no limit for the processes of {name}", hint="a fake")
+        before = self.held_to.get(name, (None, None))
+        self.held_to[name] = (cpus, processes)
+        try:
+            yield
+        finally:
+            self.held_to[name] = before
 
     def written_bytes(self, index: int, *, tier: str = "") -> int:
         return len(self.printed[pick(self.there, self.name, tier, index).name])
@@ -229,6 +247,9 @@ class FakeWorld:
     def foreign(self) -> list[str]:
         return ["something"]
 
+    def limits(self) -> object:
+        return self.side.held_to.get("vm/0", (None, None))
+
     def clear(self) -> None: ...
 
 
@@ -284,6 +305,9 @@ class LibvirtWorld:
     def foreign(self) -> list[str]:
         stranger = [d.name() for d in self.connection.listAllDomains() if d.name() == f"pairlab-{LAB}-vm-9"]
         return self._foreign.leftovers() + stranger
+
+    def limits(self) -> object:
+        return self.connection.lookupByName(f"pairlab-{LAB}-vm-0").schedulerParameters()
 
     def clear_objects(self) -> None:
         for domain in self.connection.listAllDomains():
@@ -364,6 +388,12 @@ class SwarmWorld:
             for each in self._foreign.leftovers()
             if not each.startswith(("task", "container pairlab-plside-vm-web"))
         ]
+
+    def limits(self) -> object:
+        held = self.client.containers.get(self.side.instances()[0].handle).attrs["HostConfig"]
+        # No limit of CPU may be told as none, or as all that there are.
+        all_cpus = self.client.info()["NCPU"]
+        return held["NanoCpus"] or all_cpus * 10**9, held["PidsLimit"] or -1
 
     def _clear_objects(self) -> None:
         """Written apart from `sweep`, which is under test."""

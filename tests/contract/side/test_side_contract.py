@@ -104,7 +104,8 @@ def test_everyday_operations_are_commands_that_can_be_taken_back(world: World, t
     host = world.side.host()
     for name in ("list", "inspect", "metrics", "limit", "pause", "update", "events"):
         try:
-            host.run(known[name].argv)
+            done = host.run(known[name].argv, check=False)
+            assert known[name].worked(done.stdout, done.returncode), done
         finally:
             for argv in known[name].undo:
                 host.run(argv)
@@ -175,6 +176,25 @@ def test_a_footprint_is_of_a_running_instance(world: World) -> None:
     if not world.side.supervisor:
         with pytest.raises(SideError, match="does not run"):
             world.side.footprint(0)
+
+
+def test_limits_hold_while_they_are_open(world: World) -> None:
+    world.fill()
+    side, before = world.side, world.limits()
+    with side.limited(0, cpus=0.5):
+        assert world.limits() != before
+        assert [each.state for each in side.instances()] == ["running"] * 3
+    assert world.limits() == before
+    limit = side.limited(0, processes=64)
+    if not side.supervisor:
+        with pytest.raises(SideError, match="no limit for the processes"), limit:
+            pass
+    else:
+        with limit:
+            assert world.limits() != before
+    assert world.limits() == before
+    with pytest.raises(SideError, match=f"no instance {side.name}/7"), side.limited(7, cpus=0.5):
+        pass
 
 
 def test_a_frozen_instance_runs_nothing_until_it_is_thawed(world: World) -> None:

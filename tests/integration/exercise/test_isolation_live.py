@@ -10,8 +10,10 @@ from lab_commands import Commands, left_of
 from pairlab.result_files import read_result
 from pairlab.results import RunResult
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.deep, pytest.mark.timeout(900)]
+MIB = 1024**2
 SWAPPINESS = Path("/proc/sys/vm/swappiness")
+ATTACKED = ("vm-attacked", "container-attacked")
 VARIANTS = ("vm-usual", "vm-admin", "container-usual", "container-admin")
 
 
@@ -35,7 +37,7 @@ def answers(result: RunResult, about: str) -> dict[str, tuple[str, str]]:
 
 def test_every_probe_was_made_from_every_place(result: RunResult) -> None:
     assert result.complete
-    questions = [f.question for f in result.findings]
+    questions = [f.question for f in result.findings if f.variant in VARIANTS]
     assert len(set(questions)) >= 25
     assert all(questions.count(question) == len(VARIANTS) for question in questions)
     assert all("Held by: " in f.answer for f in result.findings if f.verdict in ("yes", "no"))
@@ -50,7 +52,7 @@ def test_a_vm_keeps_more_from_its_host_than_a_container(result: RunResult) -> No
         assert result.values("crossed", f"vm-{account}") < result.values("crossed", f"container-{account}")
         rests = [result.values("by-host-kernel", f"{side}-{account}")[0] for side in ("vm", "container")]
         assert rests[0] < rests[1]
-    for about in ("the kernel", "user numbers", "the size of the memory", "the list of disks"):
+    for about in ("the kernel:", "user numbers", "the size of the memory", "the list of disks"):
         found = answers(result, about)
         assert [found[variant][0] for variant in VARIANTS] == ["yes", "yes", "no", "no"], about
 
@@ -76,4 +78,42 @@ def test_instances_do_not_see_each_other_but_share_a_network(result: RunResult) 
     assert {verdict for verdict, _ in answers(result, "this host's addresses: is the front").values()} == {
         "yes"
     }
-    assert {verdict for verdict, _ in answers(result, "the network of the other side").values()} == {"yes"}
+    other = {name: verdict for name, (verdict, _) in answers(result, "the network of the other").items()}
+    # Into VMs libvirt lets nobody; into containers older engines let who comes from another bridge.
+    assert other["container-usual"] == other["container-admin"] == "yes"
+    assert other["vm-usual"] == other["vm-admin"]
+
+
+def test_attacks_from_inside_end_nobody_else(result: RunResult) -> None:
+    for variant in ATTACKED:
+        assert result.values("lost", variant) == [0]
+        assert result.values("busy-failed", variant) == [0]
+        found = {f.question.partition(":")[0]: f for f in result.findings if f.variant == variant}
+        assert list(found) == [
+            "memory exhaustion", "process bomb", "disk filling", "busy neighbour", "kernel panic"
+        ]  # fmt: skip
+    verdicts = {(f.variant, f.question): f.verdict for f in result.findings}
+    for question in ("memory exhaustion: is only", "process bomb: do all others", "disk filling: do all"):
+        assert {verdicts[key] for key in verdicts if key[1].startswith(question)} == {"yes"}, question
+    (vm, container) = (f for f in result.findings if f.question.startswith("kernel panic: does only"))
+    assert (vm.verdict, container.verdict) == ("yes", "cannot")
+    assert "all others go on" in vm.answer
+
+
+def test_what_an_attack_takes_of_this_host_differs(result: RunResult) -> None:
+    def one(figure: str, side: str) -> float:
+        (value,) = result.values(figure, f"{side}-attacked")
+        return value
+
+    # The limit holds a container's processes; a VM's are none of this host's.
+    assert 0 < one("processes-made", "container") < 64 <= one("processes-made", "vm")
+    assert one("host-threads", "container") > one("host-threads", "vm")
+    for side in ("vm", "container"):
+        assert 0 < one("memory-taken", side) <= 256 * MIB
+        assert one("disk-taken", side) >= 64 * MIB
+        assert one("burned-limited", side) < one("burned-declared", side)
+    assert one("disk-kept", "container") < 64 * MIB <= one("disk-kept", "vm")
+    assert one("memory-kept", "container") < one("memory-kept", "vm")
+    # More virtual processors than it has, a VM cannot be given.
+    assert result.values("burned-raised", "vm-attacked") == []
+    assert one("burned-raised", "container") > one("burned-limited", "container")

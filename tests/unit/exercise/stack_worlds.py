@@ -14,7 +14,7 @@ from tests.unit.host.answering_runner import Answer, AnsweringRunner
 
 HOST_BOOT, MIB = "host-boot", 1024**2
 STATUS = "Name:\t{name}\nState:\tS (sleeping)\nPid:\t{pid}\nPPid:\t{parent}\n{memory}"
-USER = "VmSize:\t 900 kB\nRssAnon:\t {kib} kB\nRssShmem:\t 0 kB\n"
+USER = "VmSize:\t 900 kB\nPss_Anon:       {kib} kB\nPss_Shmem:      0 kB\n"
 MEMINFO = """MemTotal:         200000 kB
 Buffers:            1000 kB
 Cached:            30000 kB

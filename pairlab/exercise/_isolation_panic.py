@@ -1,0 +1,94 @@
+"""A guest's kernel panics: who ends with it, who knows, and back again. Never tried on a shared kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from pairlab.errors import CommandError, ExerciseError
+from pairlab.exercise import _isolation_attacked as plan
+from pairlab.exercise._isolation_bounded import Target
+from pairlab.exercise._isolation_containment import VIRTUAL_HARDWARE, Containment
+from pairlab.exercise._isolation_place import Tried
+from pairlab.exercise._log import now
+
+if TYPE_CHECKING:
+    from pairlab.exercise import Lab, Log
+
+STEADY = 20
+PANIC_TIMEOUT_S = 30.0
+SILENT_S = 5.0
+BACK_TIMEOUT_S = 240.0
+ALIVE = ("running", "idle")
+# What was written is on the disk first; the crash comes when the command that ordered it has ended.
+_CRASH = "sync; (sleep 0.5; echo c > /proc/sysrq-trigger) > /dev/null 2>&1 < /dev/null &"
+
+
+def panic(lab: Lab, log: Log, containment: Containment, target: Target) -> Iterator[str]:
+    """Crash the kernel of one instance, if it is its own, and start the instance again.
+
+    Source: Documentation/admin-guide/sysrq.rst of the kernel: `c` crashes the system.
+
+    Raises:
+        ExerciseError: It did not panic.
+    """
+    if not target.own_kernel:
+        told = "it would be this host's kernel, and the end of all that runs on it"
+        log.finding(plan.PANIC_ALONE, f"not tried: {told}", "cannot")
+        yield f"{plan.PANIC_ALONE} cannot: {told}"
+        return
+    name, of = target.name, target.fleet.side
+    with log.client(of, lab.port(of), lab.workload.health_path) as client:
+        client.await_good(STEADY)
+        target.fleet.admin(0).run(["sh", "-c", _CRASH])
+        try:
+            client.await_without(name, STEADY, timeout_s=PANIC_TIMEOUT_S)
+            _check_silent(target)
+            known, alone = _known(target), _alone(containment.missing(target, itself=False))
+        finally:
+            began = now()
+            _start_again(target)
+        target.fleet.await_commands()
+        client.await_answer(name, since=began, timeout_s=BACK_TIMEOUT_S)
+    log.sample(plan.PANIC_FAILED, log.timelines[-1].failed())
+    for question, tried in ((plan.PANIC_ALONE, alone), (plan.PANIC_KNOWN, known)):
+        log.finding(question, tried.answer, tried.verdict)
+        yield f"{question} {tried.verdict}: {tried.answer}"
+
+
+def _alone(others: list[str]) -> Tried:
+    tried = "crashed its kernel by sysrq"
+    if others:
+        return Tried(tried, f"it answers nobody, and {', '.join(others)} ended with it", "no", "nobody")
+    return Tried(tried, "it answers nobody; all others go on", "yes", VIRTUAL_HARDWARE)
+
+
+def _check_silent(target: Target) -> None:
+    """The sanity check: nothing runs inside any more, and nobody has switched it off.
+
+    Its console would tell of the panic, but libvirt locks up when a domain goes whose console is read.
+    """
+    try:
+        target.usual.run(["true"], timeout_s=SILENT_S)
+    except CommandError:
+        return
+    raise ExerciseError(
+        f"{target.name} still runs commands after its kernel was to crash",
+        hint="has its kernel sysrq? `invoke lab.exec vm/0 'cat /proc/sys/kernel/sysrq'`",
+    )
+
+
+def _known(target: Target) -> Tried:
+    (found,) = (each for each in target.side.instances() if each.name == target.name)
+    told = f"{target.side.kind} says {found.state!r}"
+    if found.state in ALIVE:
+        return Tried("asked for its state", told, "no", "nobody")
+    return Tried("asked for its state", told, "yes", target.side.kind)
+
+
+def _start_again(target: Target) -> None:
+    """From power off, on the disk that it has."""
+    (found,) = (each for each in target.side.instances() if each.name == target.name)
+    if found.state in ALIVE:
+        target.side.kill(0)
+    target.side.start(0)
