@@ -83,7 +83,7 @@ def weigh(nest: Nest, log: Log) -> list[str]:
             )
     inside = crew(nest.engine.admin, lab.workload.command)
     with log.doing(plan.IN_VM):
-        log.sample(plan.ENGINE, sum(p.private_bytes for p in inside.services if p.name == HOLDER))
+        log.sample(plan.ENGINE, sum(p.anonymous_bytes for p in inside.services if p.name == HOLDER))
     return lines
 
 

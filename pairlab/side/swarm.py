@@ -188,7 +188,7 @@ class LabSide:
         self, index: int, *, tier: str = "", cpus: float | None = None, processes: int | None = None
     ) -> AbstractContextManager[None]:
         """See `Side.limited`; one that takes the place of this container has none of it."""
-        container = _container(self._running_task(index, tier))
+        container = container_of(self._running_task(index, tier))
         return limited(self._objects, self._context.local, container, cpus, processes)
 
     def written_bytes(self, index: int, *, tier: str = "") -> int:
