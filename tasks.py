@@ -530,7 +530,7 @@ def schema(_: Context) -> None:
 @task(help={"results": "First take the newest complete result of each exercise into docs/results."})
 @command
 def docs(_: Context, results: bool = False) -> None:
-    """Write docs/ and the README's figures from exercises and results."""
+    """Write docs/ and the README's figures, by texts and results."""
     from pairlab.session import docs as pages
     from pairlab.session import measured
 
