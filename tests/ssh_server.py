@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -60,15 +63,23 @@ async def _end(server: asyncssh.SSHAcceptor, clients: list[asyncssh.SSHServerCon
         client.abort()
         await client.wait_closed()
     await server.wait_closed()
+    commands = asyncio.all_tasks() - {asyncio.current_task()}
+    for command in commands:
+        command.cancel()
+    await asyncio.gather(*commands, return_exceptions=True)
 
 
 async def _run(process: asyncssh.SSHServerProcess[bytes]) -> None:
     pipe = asyncio.subprocess.PIPE
     command = process.command
     assert command is not None, "only commands are served"
-    child = await asyncio.create_subprocess_shell(command, stdin=pipe, stdout=pipe, stderr=pipe)
+    child = await asyncio.create_subprocess_shell(
+        command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True
+    )
     given_to, out, err = child.stdin, child.stdout, child.stderr
     assert given_to is not None
+    assert out is not None
+    assert err is not None
     given = asyncio.ensure_future(_pass_on(process.stdin, given_to))
     given.add_done_callback(lambda _: given_to.close())
     try:
@@ -76,9 +87,9 @@ async def _run(process: asyncssh.SSHServerProcess[bytes]) -> None:
         process.exit(await child.wait())
     finally:
         given.cancel()
-        if child.returncode is None:  # the client went away
-            child.kill()
-            await child.wait()
+        with contextlib.suppress(ProcessLookupError):  # the usual case: all of it has ended
+            os.killpg(child.pid, signal.SIGKILL)
+        await asyncio.gather(child.wait(), out.read(), err.read())
 
 
 async def _pass_on(source: Any, target: Any) -> None:
