@@ -73,7 +73,7 @@ class Builder:
 
                 def save(name: str) -> None:
                     keep(out / name, kept[name])
-                    if name == LISTS:
+                    if name == BASE:  # the last of the two
                         self._base_came.set()
 
                 make_root(

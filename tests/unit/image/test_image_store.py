@@ -85,6 +85,12 @@ def test_tools_are_a_tree_of_their_own_that_no_engine_gets(store, runner, told):
     assert store.ensure_tools(progress=told.append).archive.read_bytes() == before
 
 
+def test_both_forms_share_one_bootstrap(store, runner, told):
+    runner.patience_s = 0.3
+    store.ensure(WEB, progress=told.append)
+    assert (runner.bootstraps, runner.builds()) == (1, 2)
+
+
 def test_a_rebuild_starts_from_the_kept_bases(store, runner, told, tmp_path, repository):
     store.ensure(WEB, progress=told.append)
     bases = sorted((tmp_path / "images" / "bases").iterdir())
