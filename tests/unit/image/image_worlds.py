@@ -52,7 +52,7 @@ def grub_core_image(*, bytes: int, first: int = 2, count: int | None = None) -> 
 
 class BuildingRunner:
     """Attributes: `ran`: programs in order; `docker`: reference -> version; `failure`: mmdebstrap's log;
-    `bootstraps`: builds that began with nothing; `patience_s`: how long the base's last file lets others try."""
+    `bootstraps`: builds from nothing; `patience_s`: how long the base's last file lets others try."""
 
     def __init__(self):
         self.bootstraps = 0
