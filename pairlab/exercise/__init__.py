@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -69,6 +69,10 @@ class Declaration:
     def count(self, side: SideName) -> int:
         """Number of instances on a side."""
         return self.vms if side is SideName.VM else self.replicas
+
+    def at_least(self, vms: int, replicas: int) -> Declaration:
+        """The same with that many instances, where it has fewer."""
+        return replace(self, vms=max(self.vms, vms), replicas=max(self.replicas, replicas))
 
 
 @dataclass(frozen=True)

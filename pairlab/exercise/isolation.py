@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 from pairlab.errors import ExerciseError
@@ -67,9 +66,7 @@ class LabExercise:
                 f"the probes make system calls by their numbers on {MACHINE}, and this host is a {machine}",
                 hint=f"run it on a host with {MACHINE}",
             )
-        enough = replace(
-            declared, vms=max(self.vms, declared.vms), replicas=max(self.replicas, declared.replicas)
-        )
+        enough = declared.at_least(self.vms, self.replicas)
         if enough != declared:
             lab.declare(enough)
         return (

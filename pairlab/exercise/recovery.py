@@ -8,7 +8,6 @@ would do is done and timed apart.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, ClassVar
 
@@ -54,11 +53,9 @@ class LabExercise:
                     "not tried: it is this host's, and to stop it would end every other lab on this host",
                     "cannot",
                 )
-        declared = self._lab.declared
-        if declared.vms < self.vms or declared.replicas < self.replicas:
+        declared = self._lab.declared.at_least(self.vms, self.replicas)
+        if declared != self._lab.declared:
             with self._log.step("enough"):
-                vms, replicas = max(declared.vms, self.vms), max(declared.replicas, self.replicas)
-                declared = replace(declared, vms=vms, replicas=replicas)
                 self._lab.declare(declared)
         return f"instance {INDEX} of each side, of {declared.vms} VMs and {declared.replicas} containers"
 

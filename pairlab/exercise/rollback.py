@@ -8,7 +8,6 @@ and put back. And a new VM of the release is declared beside those that serve, a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from pairlab.exercise import Lab, Log, _inside
@@ -68,11 +67,10 @@ class LabExercise:
         with log.step("build") as changes:
             images = lab.broken_images()
             changes += [f"image {version} of the {side} side is bad" for side, version in images.items()]
-        declared = lab.declared
-        if declared.vms < self.vms or declared.replicas < self.replicas:
+        declared = lab.declared.at_least(self.vms, self.replicas)
+        if declared != lab.declared:
             with log.step("enough"):
-                vms, replicas = max(declared.vms, self.vms), max(declared.replicas, self.replicas)
-                lab.declare(replace(declared, vms=vms, replicas=replicas))
+                lab.declare(declared)
         with log.doing(plan.CONTAINERS):
             try_to_keep_a_container(lab, log)
         differing = ", ".join(lab.workload.broken)

@@ -97,7 +97,8 @@ class LiveLab:
             ready_timeout_s: Seconds to wait for every instance's answer; None takes the setting.
 
         Raises:
-            SideError: One does.
+            EngineError: The engine failed.
+            SideError: An instance did not answer in that time.
         """
         self._up(self.base, refresh=True, ready_timeout_s=ready_timeout_s)
 
