@@ -77,7 +77,7 @@ DIFFERING = Figure(
 ROLLBACK = Figure(
     key="rollback", title="rolling back", unit="s",
     method="From the start of the way back, one instance after the other, to the end of the first request "
-    "that the last instance answered with the version before.",
+    "that the last instance answered with the version before. None where the update never served.",
 )  # fmt: skip
 ROLLBACK_FAILED = Figure(
     key="rollback-failed", title="failed requests while rolling back", unit="1",

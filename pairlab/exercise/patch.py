@@ -132,9 +132,12 @@ class LabExercise:
             start = time.monotonic()
             with log.step("roll-back", strategy=strategy.rolling.title) as changes:
                 way.take_out(client)
-                served = self._await_served(client, way.fleet, self._update.installed, start)
-                changes += [f"{name} serves the version before after {at:.1f} s" for at, name in served]
-            log.sample(plan.ROLLBACK, served[-1][0])
+                if way.activates:
+                    served = self._await_served(client, way.fleet, self._update.installed, start)
+                    changes += [f"{name} serves the version before after {at:.1f} s" for at, name in served]
+                    log.sample(plan.ROLLBACK, served[-1][0])
+                else:
+                    changes.append("the package before is in; the update was never what served")
             way.fleet.await_commands()
             client.await_good(STEADY)
         log.sample(plan.ROLLBACK_FAILED, client.failed)
