@@ -384,7 +384,7 @@ def list_exercises(_: Context, json: bool = False) -> None:
     | {
         "names": "Which, separated by commas; `invoke exercise.list` shows them.",
         "all_": "Every exercise.",
-        "repeat": "Repetitions; 0 takes as many as suffice for a claim.",
+        "repeat": "Repetitions; 0 takes as many as suffice for a claim; of a long one of --all, one.",
         "ephemeral": "Bring the lab up before, and take it down afterwards whatever happens.",
         "resume": "Go on with the last set: only what is not complete, at its first missing repetition.",
         "step": "Be led through it: text, Enter, and what changed. One repetition unless --repeat says more.",

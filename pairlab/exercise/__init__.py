@@ -22,7 +22,17 @@ from pairlab.results import Conclusion, Figure, RunResult, Variant
 from pairlab.run import Runner
 from pairlab.side import Side
 
-__all__ = ["ContainerArchive", "Declaration", "Exercise", "ExerciseKind", "Lab", "Log", "load", "names"]
+__all__ = [
+    "ContainerArchive",
+    "Declaration",
+    "Exercise",
+    "ExerciseKind",
+    "Lab",
+    "Log",
+    "load",
+    "names",
+    "usual_repetitions",
+]
 
 
 @dataclass(frozen=True)
@@ -235,12 +245,18 @@ def names() -> list[str]:
 
 
 class ExerciseKind(Protocol):
-    """The class of an exercise; `example` has a value for each name in its text."""
+    """The class of an exercise.
+
+    Attributes:
+        is_long: It has one repetition where every exercise is run: all of them are to fit into half an hour.
+        example: A value for each name in its text.
+    """
 
     title: str
     question: str
     section: str
     repeat: int
+    is_long: bool
     vms: int
     replicas: int
     figures: Sequence[Figure]
@@ -262,3 +278,14 @@ def load(name: str) -> ExerciseKind:
         raise UsageError(f"no exercise is named {name!r}", hint=f"known exercises: {', '.join(names())}")
     module = importlib.import_module(f"{__name__}.{name}")
     return cast(ExerciseKind, module.LabExercise)
+
+
+def usual_repetitions(name: str, among: Sequence[str]) -> int:
+    """How often an exercise is repeated unless somebody says otherwise.
+
+    Args:
+        name: Which.
+        among: All that are run together with it.
+    """
+    kind, every_one = load(name), {*among} == {*names()}
+    return 1 if kind.is_long and every_one else kind.repeat

@@ -37,6 +37,7 @@ class LabExercise:
     question = "What does it take to run containers in VMs, and VMs in containers, and who holds what?"
     section = "Hybrid approaches"
     repeat = 3
+    is_long = True
     vms = 1
     replicas = 1
     example: ClassVar[Mapping[str, Any]] = {"lab": "dev", "host": "vm/2", "side": "vm"}

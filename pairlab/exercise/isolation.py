@@ -44,6 +44,7 @@ class LabExercise:
     question = "What can somebody inside a VM or a container see and do beyond it, and who holds them back?"
     section = "Isolation model; strength of isolation"
     repeat = 3
+    is_long = True
     vms = 2
     replicas = 2
     example: ClassVar[Mapping[str, Any]] = {"lab": "dev"}

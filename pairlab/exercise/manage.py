@@ -53,6 +53,7 @@ class LabExercise:
     question = "What does a day's work on VMs and on containers look like, with the tools of each?"
     section = "Management tools and interfaces"
     repeat = 3
+    is_long = False
     vms = 1
     replicas = 1
     example: ClassVar[Mapping[str, Any]] = {"lab": "dev"}

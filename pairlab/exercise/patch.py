@@ -37,6 +37,7 @@ class LabExercise:
     question = "What does it take to get a security update into everything that runs, and what stays behind?"
     section = "Image- and machine-centric lifecycle"
     repeat = 3
+    is_long = True
     vms = 2
     replicas = 2
     example: ClassVar[Mapping[str, Any]] = {

@@ -32,6 +32,7 @@ class LabExercise:
     question = "When something ends or hangs: who notices, who brings it back, and what does it cost?"
     section = "Operational and lifecycle"
     repeat = 3
+    is_long = True
     vms = 2
     replicas = 2
     example: ClassVar[Mapping[str, Any]] = {"lab": "dev", "unit": "nginx.service", "name": "vm/0"}

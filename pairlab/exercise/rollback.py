@@ -37,6 +37,7 @@ class LabExercise:
     question = "A release is bad: who notices, how soon is everything good again, and what is lost?"
     section = "Image- and machine-centric lifecycle"
     repeat = 3
+    is_long = True
     vms = 2
     replicas = 2
     example: ClassVar[Mapping[str, Any]] = {

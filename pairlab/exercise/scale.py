@@ -43,6 +43,7 @@ class LabExercise:
     )
     section = "Scaling and elasticity"
     repeat = 3
+    is_long = True
     vms = FEW
     replicas = FEW
     example: ClassVar[Mapping[str, Any]] = {

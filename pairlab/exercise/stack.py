@@ -27,6 +27,7 @@ class LabExercise:
     question = "Which layers lie between this host and the workload, what does each cost, and who shares it?"
     section = "Conceptual differences; architecture comparison"
     repeat = 3
+    is_long = False
     vms = 1
     replicas = 1
     example: ClassVar[Mapping[str, Any]] = {"lab": "dev"}

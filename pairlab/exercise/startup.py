@@ -33,6 +33,7 @@ class LabExercise:
     question = "How long does it take from the request until an instance answers, and where does the time go?"
     section = "Startup time"
     repeat = 3
+    is_long = True
     vms = 2
     replicas = 2
     example: ClassVar[Mapping[str, Any]] = {

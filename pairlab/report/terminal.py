@@ -238,7 +238,7 @@ def show_exercises(listed: Sequence[Any], *, as_json: bool) -> None:
     console.print(table)
     unknown = [entry.name for entry in listed if entry.minutes is None]
     if len(unknown) < len(listed):
-        total_s = 60 * sum(entry.minutes or 0.0 for entry in listed)
+        total_s = 60 * sum(entry.minutes_in_all or 0.0 for entry in listed)
         but = f" but {', '.join(unknown)}, which did not run here to their end yet" if unknown else ""
         console.print(f"--all takes about {figures.duration(total_s)} here, for all{but}")
 

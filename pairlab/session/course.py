@@ -216,7 +216,7 @@ class Course:
     def _repetitions(self, planned: Planned) -> int:
         if planned.kept:
             return planned.kept.result.repetitions
-        return self.run_set.repeat or exercise.load(planned.name).repeat
+        return self.run_set.repeat or exercise.usual_repetitions(planned.name, self.run_set.exercises)
 
     def _forecast(self) -> Forecast:
         past, accelerator = read_past(self.known), self.stage.environment().accelerator

@@ -40,22 +40,29 @@ class Listed:
         question: What it answers.
         section: Section of the course that it teaches.
         minutes: What a run takes here, as earlier complete ones took; None if there are none.
+        minutes_in_all: Likewise as one of all, where a long one has fewer repetitions.
     """
 
     name: str
     question: str
     section: str
     minutes: float | None
+    minutes_in_all: float | None
 
 
 def list_exercises() -> list[Listed]:
     """All exercises, with what earlier runs took."""
-    past, listed = read_past([results_dir()]), []
-    for name in exercise.names():
-        kind = exercise.load(name)
-        took_s = expected_s(past, name, kind.repeat)
-        listed.append(Listed(name, kind.question, kind.section, None if took_s is None else took_s / 60))
-    return listed
+    past, every = read_past([results_dir()]), exercise.names()
+
+    def minutes(name: str, among: list[str]) -> float | None:
+        took_s = expected_s(past, name, exercise.usual_repetitions(name, among))
+        return None if took_s is None else took_s / 60
+
+    kinds = {name: exercise.load(name) for name in every}
+    return [
+        Listed(name, kind.question, kind.section, minutes(name, [name]), minutes(name, every))
+        for name, kind in kinds.items()
+    ]
 
 
 def chosen(text: str, *, every: bool) -> list[str]:

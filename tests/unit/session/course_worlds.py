@@ -80,6 +80,7 @@ class Script:
 
         class Made:
             title, question, section, repeat = name.capitalize(), "How?", "A section", 3
+            is_long = name == "two"
             vms = replicas = 1
             figures: ClassVar[Sequence[Figure]] = [READY]
             variants: ClassVar[Sequence[Variant]] = VARIANTS

@@ -6,8 +6,10 @@ import json
 from collections.abc import Callable
 
 import pytest
-from course_worlds import Script, Trial
+from course_worlds import SET, Script, Trial
 
+from pairlab import exercise
+from pairlab.circumstances import RunSet
 from pairlab.errors import EngineError, ExerciseError, LabError
 from pairlab.result_files import read_result, result_files
 from pairlab.session.resume import Planned
@@ -35,6 +37,22 @@ def test_one_that_fails_does_not_stop_the_rest_and_the_lab_is_put_back_between(t
     assert "502" in told.value.details
     assert "next: look at the log" in told.value.details
     assert "--resume" in told.value.hint
+
+
+def test_a_long_one_is_done_once_where_every_exercise_is_run(
+    trial: MakeTrial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = [each.name for each in ALL]
+    monkeypatch.setattr(exercise, "names", lambda: known)
+    assert counts(trial(Script()), SET) == {"one": 3, "two": 1, "three": 3}
+    assert counts(trial(Script()), SET.model_copy(update={"repeat": 2})) == {"one": 2, "two": 2, "three": 2}
+    known.append("four")
+    assert counts(trial(Script()), SET) == {"one": 3, "two": 3, "three": 3}
+
+
+def counts(made: Trial, run_set: RunSet) -> dict[str, int]:
+    made.run(ALL, run_set=run_set)
+    return {each.name: sum(name == each.name for name, _ in made.script.ran) for each in ALL}
 
 
 def test_after_the_last_one_nothing_needs_to_be_put_back(trial: MakeTrial) -> None:

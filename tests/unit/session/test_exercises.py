@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pairlab import exercise
 from pairlab.errors import ConflictError, ExerciseError, UsageError
 from pairlab.report import terminal
 from pairlab.result_files import write_result
@@ -55,20 +56,20 @@ def test_the_list_tells_what_each_and_all_take(capsys: pytest.CaptureFixture[str
     write_result(cut_short(patch_result()), results_dir() / "20261125T211500Z-patch.json")
     listed = {each.name: each.minutes for each in list_exercises()}
     assert listed["patch"] is not None
+    in_all = {each.name: each.minutes_in_all for each in list_exercises()}
+    assert in_all["patch"] == pytest.approx(listed["patch"] / exercise.load("patch").repeat)
     assert {each for name, each in listed.items() if name != "patch"} == {None}
     terminal.show_exercises(
-        [Listed("patch", "How?", "Updates", 21.25), Listed("scale", "How fast?", "Scaling", 0.5)],
+        [Listed("patch", "How?", "Updates", 21.25, 7.25), Listed("scale", "How fast?", "Scaling", 0.5, 0.5)],
         as_json=False,
     )
     text = capsys.readouterr().out
     assert re.search(r"patch +How\? +Updates +21\smin\s15\ss", text)
-    assert re.search(r"--all takes about 21\smin\s45\ss here, for all\n", text)
-    terminal.show_exercises(
-        [Listed("patch", "How?", "Updates", 21.25), Listed("scale", "How fast?", "Scaling", None)],
-        as_json=False,
-    )
+    assert re.search(r"--all takes about 7\smin\s45\ss here, for all\n", text)
+    new = Listed("scale", "How fast?", "Scaling", None, None)
+    terminal.show_exercises([Listed("patch", "How?", "Updates", 21.25, 7.25), new], as_json=False)
     assert "for all but scale, which did not run here to their end yet" in capsys.readouterr().out
-    terminal.show_exercises([Listed("scale", "How fast?", "Scaling", None)], as_json=False)
+    terminal.show_exercises([new], as_json=False)
     assert "--all" not in capsys.readouterr().out
 
 
