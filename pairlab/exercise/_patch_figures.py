@@ -137,9 +137,9 @@ SUMMARY = (
         label="does what was changed inside outlive a kill?",
         variants=[VM_IN_PLACE.key, CONTAINER_IN_PLACE.key],
     ),
-    SummaryCell(row=Row.ROLLBACK, figure=ROLLBACK.key),
-    SummaryCell(row=Row.ROLLBACK, figure=ROLLBACK_FAILED.key),
-    SummaryCell(row=Row.ROLLBACK, question=LIKE_ITS_IMAGE),
+    SummaryCell(row=Row.PATCHING, figure=ROLLBACK.key, label="an update taken back everywhere"),
+    SummaryCell(row=Row.PATCHING, figure=ROLLBACK_FAILED.key, label="failed requests while it is taken back"),
+    SummaryCell(row=Row.PATCHING, question=LIKE_ITS_IMAGE),
     *(
         SummaryCell(row=Row.KERNEL, question=question, need="kernel", label="can its kernel be patched?")
         for question in (OWN_KERNEL, GIVEN_KERNEL, CONTAINERS_KERNEL)

@@ -143,7 +143,7 @@ def test_the_table_takes_the_newest_complete_result_that_says_what_it_adds(store
 
 def test_the_table_says_why_there_is_no_result(results: Path) -> None:
     def missing() -> dict[str, str]:
-        (table,) = [row for row in reports.summary().rows if row.row is Row.ROLLBACK]
+        (table,) = [row for row in reports.summary().rows if row.row is Row.PATCHING]
         assert table.lines == ()
         return {each.exercise: each.reason for each in table.missing}
 
