@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from pairlab.differences import SummaryCell
+from pairlab.differences import Row, SummaryCell
 from pairlab.errors import UsageError
 from pairlab.exercise._log import Log
 from pairlab.model import Accelerator, Outcome, SideName, Tools, Update, Workload
@@ -29,6 +29,7 @@ __all__ = [
     "ExerciseKind",
     "Lab",
     "Log",
+    "as_taught",
     "load",
     "names",
     "usual_repetitions",
@@ -278,6 +279,15 @@ def load(name: str) -> ExerciseKind:
         raise UsageError(f"no exercise is named {name!r}", hint=f"known exercises: {', '.join(names())}")
     module = importlib.import_module(f"{__name__}.{name}")
     return cast(ExerciseKind, module.LabExercise)
+
+
+def as_taught() -> list[str]:
+    """Names of all exercises, in the order of the rows that they fill first in the table of key differences.
+
+    The one that reads both stacks comes first: on instances that nothing has worked on yet.
+    """
+    rows = list(Row)
+    return sorted(names(), key=lambda name: rows.index(load(name).summary[0].row))
 
 
 def usual_repetitions(name: str, among: Sequence[str]) -> int:

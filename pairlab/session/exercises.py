@@ -52,7 +52,7 @@ class Listed:
 
 def list_exercises() -> list[Listed]:
     """All exercises, with what earlier runs took."""
-    past, every = read_past([results_dir()]), exercise.names()
+    past, every = read_past([results_dir()]), exercise.as_taught()
 
     def minutes(name: str, among: list[str]) -> float | None:
         took_s = expected_s(past, name, exercise.usual_repetitions(name, among))
@@ -71,7 +71,7 @@ def chosen(text: str, *, every: bool) -> list[str]:
     Raises:
         UsageError: One does not exist or is named twice, or none was named.
     """
-    wanted = exercise.names() if every else [word for word in re.split(r"[,\s]+", text) if word]
+    wanted = exercise.as_taught() if every else [word for word in re.split(r"[,\s]+", text) if word]
     if not wanted:
         raise UsageError("no exercise was named", hint=f"known exercises: {', '.join(exercise.names())}")
     for name in wanted:

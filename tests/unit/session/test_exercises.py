@@ -46,6 +46,15 @@ def test_two_commands_do_not_run_exercises_on_one_lab() -> None:
         run(bench, ["stack"], "trial")
 
 
+def test_every_exercise_is_run_in_the_order_of_the_course() -> None:
+    every = chosen("", every=True)
+    assert {*every} == {*exercise.names()}
+    assert every.index("stack") == 0
+    assert every.index("isolation") < every.index("startup") < every.index("patch") < every.index("hybrid")
+    assert [each.name for each in list_exercises()] == every
+    assert chosen("scale, patch", every=False) == ["scale", "patch"]
+
+
 def test_nothing_to_resume_is_told_before_a_lab_is_touched() -> None:
     with pytest.raises(UsageError, match="nothing to resume"):
         run(Workbench(lambda _: None), ["stack"], "trial", resume=True, ephemeral=True)
