@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from pairlab.errors import ExerciseError
 from pairlab.exercise._stack_inside import BOOT_ID
 from pairlab.model import GUEST_CONTAINER
-from pairlab.run import Runner
+from pairlab.run import Completed, Runner
 
 ARCHIVE = PurePosixPath("/var/tmp/pairlab-image.tar")
 HOLDER = "conmon"
@@ -72,3 +72,53 @@ class GuestEngine:
     def describe(self) -> str:
         """What it is, such as `podman version 4.3.1`."""
         return self.admin.run(["podman", "--version"]).stdout.strip()
+
+
+@dataclass(frozen=True)
+class EachInContainer:
+    """A `Runner` each of whose commands is the first process of a container of its own, inside a VM.
+
+    Attributes:
+        admin: Runs commands in the VM as its administrator.
+        image_id: Of the image of those containers.
+        folder: Of the VM, which they see in the same place.
+    """
+
+    admin: Runner
+    image_id: str
+    folder: str
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        check: bool = True,
+        input_text: str | None = None,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        timeout_s: float | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> Completed:
+        """See `Runner.run`; `env`, which anybody in the VM can read meanwhile, and `cwd` hold inside."""
+        flags = ["--interactive"] if input_text is not None else []
+        return self.admin.run(
+            self._argv(argv, flags, env, cwd),
+            check=check,
+            input_text=input_text,
+            timeout_s=timeout_s,
+            on_line=on_line,
+        )
+
+    def interactive(self, argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
+        """See `Runner.interactive`."""
+        return self.admin.interactive(self._argv(argv, ["--interactive", "--tty"], env, None))
+
+    def _argv(
+        self, argv: Sequence[str], flags: Sequence[str], env: Mapping[str, str] | None, cwd: Path | None
+    ) -> list[str]:
+        given = [word for item in (env or {}).items() for word in ("--env", "=".join(item))]
+        given += ["--workdir", str(cwd)] if cwd is not None else []
+        # Its own account has no rights to what the administrator laid down; to the engine it is root inside.
+        own = ["--user", "0", "--network", "none", "--volume", f"{self.folder}:{self.folder}"]
+        start = ["podman", "run", "--rm", "--no-healthcheck", *own, *flags, *given]
+        return [*start, "--entrypoint", argv[0], self.image_id, *argv[1:]]

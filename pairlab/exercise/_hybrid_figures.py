@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from pairlab.differences import Row, SummaryCell
+from pairlab.exercise import _overhead_figures as speeds
 from pairlab.exercise._conclude import agreed, claim_less, compare, order, sentence
 from pairlab.model import SideName
 from pairlab.results import Conclusion, Figure, RunResult, Variant
@@ -11,7 +14,9 @@ VM = Variant(key="vm", title="VM", side=SideName.VM)
 CONTAINER = Variant(key="container", title="container", side=SideName.CONTAINER)
 IN_VM = Variant(key="container-in-vm", title="container in a VM", side=SideName.VM)
 IN_CONTAINER = Variant(key="vm-in-container", title="VM in a container", side=SideName.CONTAINER)
-VARIANTS = (VM, CONTAINER, IN_VM, IN_CONTAINER)
+HOST = speeds.HOST.model_copy(update={"baseline": True})
+FOUR = (VM, CONTAINER, IN_VM, IN_CONTAINER)
+VARIANTS = (*FOUR, HOST)
 
 START = Figure(
     key="start", title="start of all of it to first good answer", unit="s",
@@ -73,15 +78,20 @@ P50 = Figure(
     "to the end of the answer; 20 a second at the front door, which its instances answer in turn, so that "
     "the plain and the nested one are asked in the same seconds.",
 )  # fmt: skip
-FIGURES = (START, INNER, SEND, SENT, LOAD, MEMORY, CHARGED, DISK, IMAGE, PROCESSES, ENGINE, P50)
+SPEEDS = (speeds.INTEGER, speeds.FLOAT, speeds.CALLS, speeds.SWITCHES, speeds.FORKS)
+SHARES = tuple(speeds.SHARES[figure.key] for figure in SPEEDS)
+FIGURES = (
+    START, INNER, SEND, SENT, LOAD, MEMORY, CHARGED, DISK, IMAGE, PROCESSES, ENGINE, P50, *SPEEDS, *SHARES,
+)  # fmt: skip
 
 THE_KERNEL = "whose kernel does the workload run on?"
 SAME_IMAGE = "is it the very image that the plain container starts from?"
 PRIVILEGES = "does a container that holds a VM need power over its host?"
 HARDWARE = "may a VM in a container use the CPU's virtualisation?"
+COMPARED = "how does its speed compare with this host's?"
 WATCHED = "who sees that the nested instance is well?"
 
-_EVERY = [variant.key for variant in VARIANTS]
+_EVERY = [variant.key for variant in FOUR]
 _NESTED = [IN_VM.key, IN_CONTAINER.key]
 SUMMARY = (
     SummaryCell(row=Row.HYBRID, figure=START.key, variants=_EVERY),
@@ -89,6 +99,7 @@ SUMMARY = (
     SummaryCell(row=Row.HYBRID, figure=MEMORY.key, variants=_EVERY),
     SummaryCell(row=Row.HYBRID, figure=IMAGE.key, variants=_EVERY),
     SummaryCell(row=Row.HYBRID, figure=P50.key, variants=_EVERY),
+    *(SummaryCell(row=Row.HYBRID, figure=figure.key, variants=_EVERY) for figure in SHARES),
     SummaryCell(row=Row.HYBRID, question=THE_KERNEL, variants=_NESTED),
     SummaryCell(row=Row.HYBRID, question=HARDWARE),
 )
@@ -112,8 +123,21 @@ def conclude(result: RunResult) -> list[Conclusion]:
               "a request to {less} takes less time than one to {more}."),
         order(result, P50, ("a container", CONTAINER), ("a VM in a container", IN_CONTAINER),
               "a request to {less} takes less time than one to {more}."),
+        *_speeds(result),
         *(_kernel(result, variant) for variant in (IN_VM, IN_CONTAINER)),
     ]  # fmt: skip
+
+
+def _speeds(result: RunResult) -> Iterator[Conclusion]:
+    """What one layer more costs a program."""
+    pairs = (
+        (("a VM", VM), ("a container in a VM", IN_VM)),
+        (("a VM", VM), ("a VM in a container", IN_CONTAINER)),
+    )
+    for one, other in pairs:
+        for figure, share in zip(SPEEDS, SHARES, strict=True):
+            claim = f"{{less}} keeps less of this host's speed than {{more}} in: {figure.title}."
+            yield order(result, share, one, other, claim)
 
 
 def _kernel(result: RunResult, variant: Variant) -> Conclusion:

@@ -175,9 +175,9 @@ def usable_cpus(runner: Runner) -> tuple[int, ...]:
     return tuple(cpu for first, last in ends for cpu in range(int(first), int(last or first) + 1))
 
 
-def unpack(runner: Runner, tools: Tools) -> str:
+def unpack(runner: Runner, tools: Tools, scratch: str = SCRATCH) -> str:
     """Bring the programs into an instance; returns the folder in which they then are."""
-    folder = runner.run(["mktemp", "--directory", f"{SCRATCH}/{NAME}XXXXXX"]).stdout.strip()
+    folder = runner.run(["mktemp", "--directory", f"{scratch}/{NAME}XXXXXX"]).stdout.strip()
     packed = base64.b64encode(tools.archive.read_bytes()).decode()
     script = 'base64 --decode | tar --extract --gzip --directory "$1"'
     runner.run(["sh", "-c", script, "sh", folder], input_text=packed, timeout_s=RUN_TIMEOUT_S)

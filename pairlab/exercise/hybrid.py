@@ -14,6 +14,7 @@ from pairlab.exercise._client import GOOD, Client, Request
 from pairlab.exercise._fleet import Fleet
 from pairlab.exercise._guest_engine import ARCHIVE, GuestEngine
 from pairlab.exercise._hybrid_look import Nest, tell_kernels, weigh
+from pairlab.exercise._hybrid_speed import compare_speeds
 from pairlab.exercise._log import now
 from pairlab.model import GUEST_CONTAINER, MACHINE, MAX_INSTANCES, Instance, SideName
 from pairlab.results import Conclusion, Figure, RunResult
@@ -77,7 +78,7 @@ class LabExercise:
         )
 
     def repetition(self, number: int) -> None:
-        """Start each way, weigh them, look whose kernel they have, and ask all of them."""
+        """Start each way, weigh them, look whose kernel they have, ask all of them, and let all compute."""
         self._start_in_vm()
         self._start_vms()
         self._start_containers()
@@ -88,6 +89,8 @@ class LabExercise:
             changes += tell_kernels(nest, self._log)
         for side in SideName:
             self._serve(side)
+        with self._log.step("speed") as changes:
+            changes += compare_speeds(nest, self._archive.image_id, self._log)
 
     def conclude(self, result: RunResult) -> list[Conclusion]:
         """See `Exercise.conclude`."""

@@ -12,7 +12,7 @@ from pairlab.result_files import read_result
 from pairlab.results import RunResult
 
 pytestmark = [pytest.mark.integration, pytest.mark.deep, pytest.mark.timeout(900)]
-VARIANTS = [variant.key for variant in plan.VARIANTS]
+VARIANTS = [variant.key for variant in plan.FOUR]
 
 
 def one(result: RunResult, figure: str, variant: str) -> float:
@@ -42,6 +42,11 @@ def test_each_stack_runs_in_the_other_and_serves(commands: Commands, lab: str, t
         assert amounts["container"] < min(amounts[each] for each in VARIANTS if each != "container"), figure
     assert all(one(result, "p50", variant) > 0 for variant in VARIANTS)
     assert one(result, "processes", "vm-in-container") >= 2  # QEMU, and the shim
+
+    for share in plan.SHARES:
+        kept = {variant: one(result, share.key, variant) for variant in VARIANTS}
+        assert kept["container"] > max(kept[each] for each in VARIANTS if each != "container"), share.key
+    assert all(one(result, speed.key, "host") > 0 for speed in plan.SPEEDS)
 
     kernels = verdicts(result, plan.THE_KERNEL)
     assert kernels == {"vm": "yes", "container": "no", "container-in-vm": "yes", "vm-in-container": "yes"}

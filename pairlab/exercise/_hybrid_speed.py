@@ -1,0 +1,96 @@
+"""What programs keep of the speed of this host in each of the four: some of those of `overhead`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from pairlab.errors import ExerciseError, SideError
+from pairlab.exercise import _hybrid_figures as plan
+from pairlab.exercise import _overhead_tasks as tasks
+from pairlab.exercise._guest_engine import EachInContainer
+from pairlab.exercise._hybrid_look import Nest
+from pairlab.exercise._overhead_figures import SHARES
+from pairlab.exercise._overhead_place import SCRATCH, Place, digest, unpack, unpacked_here, usable_cpus
+from pairlab.model import SideName
+from pairlab.results import Variant
+from pairlab.run import Runner
+
+if TYPE_CHECKING:
+    from pairlab.exercise import Log
+
+IN_MEMORY = "/dev/shm"
+"""Of a VM: what lies there takes nothing of its disk, which is another figure of this exercise."""
+TASKS = [task for task in (*tasks.COMPUTE, *tasks.KERNEL) if task.figure in plan.SPEEDS]
+VM, CONTAINER = SideName.VM, SideName.CONTAINER
+
+
+def compare_speeds(nest: Nest, image_id: str, log: Log) -> list[str]:
+    """Do each task on this host and in all four before the next; returns a line for each.
+
+    Args:
+        nest: The lab.
+        image_id: Of the image of the container in the VM.
+        log: Takes each speed, and its share of this host's.
+
+    Raises:
+        ExerciseError: The programs did not arrive whole, or one of them failed.
+    """
+    try:
+        host = nest.lab.sides[VM].host()
+    except SideError as error:
+        for variant in plan.FOUR:
+            with log.doing(variant):
+                log.finding(plan.COMPARED, f"{error.message}: {error.hint}", "cannot")
+        return []
+    sides = nest.lab.sides
+    with ExitStack() as stack:
+        here = stack.enter_context(unpacked_here(host, nest.lab.tools()))
+
+        def enter(variant: Variant, runner: Runner, scratch: str, image_id: str = "") -> Place:
+            folder = stack.enter_context(_brought(nest, runner, scratch))
+            inside = EachInContainer(runner, image_id, folder) if image_id else runner
+            return Place(variant, inside, folder, usable_cpus(inside), host)
+
+        places = [
+            Place(plan.HOST, host, here, usable_cpus(host), host),
+            enter(plan.VM, sides[VM].runner(0), IN_MEMORY),
+            enter(plan.CONTAINER, sides[CONTAINER].runner(0), SCRATCH),
+            enter(plan.IN_VM, nest.engine.admin, IN_MEMORY, image_id),
+            enter(plan.IN_CONTAINER, nest.lab.machine(), IN_MEMORY),
+        ]
+        _check_alike(places)
+        return [_do(task, places, log) for task in TASKS]
+
+
+@contextmanager
+def _brought(nest: Nest, runner: Runner, scratch: str) -> Iterator[str]:
+    """The programs in a folder of an instance, which is gone afterwards."""
+    folder = unpack(runner, nest.lab.tools(), scratch)
+    try:
+        yield folder
+    finally:
+        runner.run(["rm", "-r", folder])
+
+
+def _check_alike(places: list[Place]) -> None:
+    digests = {place.variant.title: digest(place.runner, place.folder) for place in places}
+    if len({*digests.values()}) > 1:
+        raise ExerciseError(
+            "the programs are not the same files in every place",
+            hint="run it again: they are brought anew",
+            details="\n".join(f"{name}: {value}" for name, value in digests.items()),
+        )
+
+
+def _do(task: tasks.Task, places: list[Place], log: Log) -> str:
+    speeds = {place.variant.key: place.measure(task, cores=1).value for place in places}
+    shares = {key: 100 * speed / speeds[plan.HOST.key] for key, speed in speeds.items()}
+    for place in places:
+        with log.doing(place.variant):
+            log.sample(task.figure, speeds[place.variant.key])
+            if place.variant is not plan.HOST:
+                log.sample(SHARES[task.figure.key], shares[place.variant.key])
+    told = ", ".join(f"{place.variant.title} {shares[place.variant.key]:.3g} %" for place in places[1:])
+    return f"{task.figure.title}: {told}"
