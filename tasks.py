@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -31,26 +32,32 @@ _START = time.monotonic()
 
 
 def command(body: Body) -> Body:
-    """Turn errors into a message, a hint and an exit status: 1 failed, 2 bad usage, 130 interrupted."""
+    """Turn errors into a message, a hint and an exit status: 1 failed, 2 bad usage, 130 and 143 stopped."""
 
     @functools.wraps(body)
     def run(*args: Any, **kwargs: Any) -> Any:
-        from pairlab.errors import LabError, UsageError
+        from pairlab.errors import LabError, Terminated, UsageError
 
+        def terminate(*_: object) -> None:
+            raise Terminated
+
+        before = signal.signal(signal.SIGTERM, terminate)
         try:
             return body(*args, **kwargs)
         except LabError as error:
             details = f"\n{error.details}" if error.details else ""
             print(f"error: {error.message}{details}\n  next: {error.hint}", file=sys.stderr)
             sys.exit(2 if isinstance(error, UsageError) else 1)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             print(
                 "interrupted; `invoke lab.up` finishes the job, `invoke lab.down` undoes it", file=sys.stderr
             )
-            sys.exit(130)
+            sys.exit(128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
     return run  # type: ignore[return-value]
 

@@ -73,3 +73,7 @@ class ResultError(LabError):
 
 class ConflictError(LabError):
     """A port, subnet or name that the lab needs is held by something else."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came. It ends a command as Ctrl-C does; unlike that, it reaches no other process by itself."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from pairlab.errors import Terminated
+
 Progress = Callable[[str], None]
 Result = TypeVar("Result")
 
@@ -17,7 +19,7 @@ Result = TypeVar("Result")
 def interruptible(operate: Callable[[], Result], progress: Progress) -> Result:
     """Run in a thread, so that Ctrl-C reaches the engine, which then ends its step and saves the state.
 
-    On a terminal the engine gets the signal itself; otherwise (a CI runner's `kill`) it is passed on.
+    A terminal sends it to the engine too; otherwise, as with SIGTERM, it is passed on.
     """
     results: list[Result] = []
     failures: list[BaseException] = []
@@ -30,20 +32,20 @@ def interruptible(operate: Callable[[], Result], progress: Progress) -> Result:
 
     thread = threading.Thread(target=work)
     thread.start()
-    interrupted = False
+    interrupted: KeyboardInterrupt | None = None
     while thread.is_alive():
         try:
             thread.join(0.5)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
             if interrupted:
                 continue
-            interrupted = True
+            interrupted = stop
             progress("stopping: the engine ends its current step and saves the state")
-            if not sys.stdin.isatty():
+            if isinstance(stop, Terminated) or not sys.stdin.isatty():
                 for pid in _children():
                     os.kill(pid, signal.SIGINT)
     if interrupted:
-        raise KeyboardInterrupt
+        raise interrupted
     if failures:
         raise failures[0]
     return results[0]
