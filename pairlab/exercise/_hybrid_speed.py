@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from pairlab.errors import ExerciseError, SideError
+from pairlab.errors import SideError
 from pairlab.exercise import _hybrid_figures as plan
 from pairlab.exercise import _overhead_tasks as tasks
 from pairlab.exercise._guest_engine import EachInContainer
 from pairlab.exercise._hybrid_look import Nest
 from pairlab.exercise._overhead_figures import SHARES
-from pairlab.exercise._overhead_place import SCRATCH, Place, digest, unpack, unpacked_here, usable_cpus
-from pairlab.model import SideName
+from pairlab.exercise._overhead_place import SCRATCH, Place, check_same, unpack, unpacked_here, usable_cpus
+from pairlab.model import SideName, Tools
 from pairlab.results import Variant
 from pairlab.run import Runner
 
@@ -44,12 +44,12 @@ def compare_speeds(nest: Nest, image_id: str, log: Log) -> list[str]:
             with log.doing(variant):
                 log.finding(plan.COMPARED, f"{error.message}: {error.hint}", "cannot")
         return []
-    sides = nest.lab.sides
+    sides, tools = nest.lab.sides, nest.lab.tools()
     with ExitStack() as stack:
-        here = stack.enter_context(unpacked_here(host, nest.lab.tools()))
+        here = stack.enter_context(unpacked_here(host, tools))
 
         def enter(variant: Variant, runner: Runner, scratch: str, image_id: str = "") -> Place:
-            folder = stack.enter_context(_brought(nest, runner, scratch))
+            folder = stack.enter_context(_brought(tools, runner, scratch))
             inside = EachInContainer(runner, image_id, folder) if image_id else runner
             return Place(variant, inside, folder, usable_cpus(inside), host)
 
@@ -60,28 +60,18 @@ def compare_speeds(nest: Nest, image_id: str, log: Log) -> list[str]:
             enter(plan.IN_VM, nest.engine.admin, IN_MEMORY, image_id),
             enter(plan.IN_CONTAINER, nest.lab.machine(), IN_MEMORY),
         ]
-        _check_alike(places)
+        check_same(places)
         return [_do(task, places, log) for task in TASKS]
 
 
 @contextmanager
-def _brought(nest: Nest, runner: Runner, scratch: str) -> Iterator[str]:
+def _brought(tools: Tools, runner: Runner, scratch: str) -> Iterator[str]:
     """The programs in a folder of an instance, which is gone afterwards."""
-    folder = unpack(runner, nest.lab.tools(), scratch)
+    folder = unpack(runner, tools, scratch)
     try:
         yield folder
     finally:
         runner.run(["rm", "-r", folder])
-
-
-def _check_alike(places: list[Place]) -> None:
-    digests = {place.variant.title: digest(place.runner, place.folder) for place in places}
-    if len({*digests.values()}) > 1:
-        raise ExerciseError(
-            "the programs are not the same files in every place",
-            hint="run it again: they are brought anew",
-            details="\n".join(f"{name}: {value}" for name, value in digests.items()),
-        )
 
 
 def _do(task: tasks.Task, places: list[Place], log: Log) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -207,3 +207,19 @@ def digest(runner: Runner, folder: str) -> str:
             details=tail(done.stdout + done.stderr),
         )
     return done.stdout.split()[0]
+
+
+def check_same(places: Sequence[Place]) -> dict[str, str]:
+    """Title of each place -> digest of the programs in it, which is the same for all.
+
+    Raises:
+        ExerciseError: They differ, or did not arrive whole.
+    """
+    digests = {place.variant.title: digest(place.runner, place.folder) for place in places}
+    if len({*digests.values()}) > 1:
+        raise ExerciseError(
+            "the programs are not the same files in every place",
+            hint="run it again: they are brought anew",
+            details="\n".join(f"{name}: {value}" for name, value in digests.items()),
+        )
+    return digests

@@ -17,7 +17,7 @@ from pairlab.exercise import _overhead_figures as plan
 from pairlab.exercise import _overhead_tasks as tasks
 from pairlab.exercise._fleet import Fleet
 from pairlab.exercise._overhead_facts import cpu_limit, processor, storage, system_call_filter
-from pairlab.exercise._overhead_place import Place, Ran, digest, unpack, unpacked_here, usable_cpus
+from pairlab.exercise._overhead_place import Place, Ran, check_same, unpack, unpacked_here, usable_cpus
 from pairlab.exercise._stack_inside import boot_id
 from pairlab.model import SideName, Tools
 from pairlab.results import Conclusion, RunResult, Variant, Verdict
@@ -142,13 +142,7 @@ class LabExercise:
     def _compare(self, host: Place) -> list[str]:
         """Look at what all places have alike, and at what differs besides their speed."""
         places = [host, *self._inside.values()]
-        digests = {place.variant.title: digest(place.runner, place.folder) for place in places}
-        if len({*digests.values()}) > 1:
-            raise ExerciseError(
-                "the programs are not the same files in every place",
-                hint="run it again: they are brought anew",
-                details="\n".join(f"{name}: {value}" for name, value in digests.items()),
-            )
+        digests = check_same(places)
         self._direct = all(place.can_bypass_cache() for place in places)
         for place in places:
             self._tell(place, plan.SAME, f"SHA-256 of their digests: {digests[place.variant.title]}", "yes")

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 from stack_worlds import Reader, log_of
-from test_overhead import Inside, tools
+from test_overhead import FakeSide, Inside, tools
 
-from pairlab.errors import SideError
-from pairlab.exercise import Log, _hybrid_speed
+from pairlab.exercise import Log, _hybrid_speed, _overhead_place
 from pairlab.exercise import _hybrid_figures as plan
 from pairlab.exercise._guest_engine import EachInContainer, GuestEngine
 from pairlab.exercise._hybrid_look import Nest
@@ -43,24 +42,10 @@ class Engine(Inside):
 
 
 @dataclass
-class Half:
-    inside: Inside
-    far: bool = False
-
-    def host(self) -> Inside:
-        if self.far:
-            raise SideError("the daemon is on another machine", hint="go there")
-        return Inside("host")
-
-    def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Inside:
-        return self.inside
-
-
-@dataclass
 class NestedLab:
     programs: Tools
     inner: Inside
-    sides: dict[SideName, Half]
+    sides: dict[SideName, FakeSide]
 
     def tools(self) -> Tools:
         return self.programs
@@ -86,8 +71,8 @@ class World:
 def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(_hybrid_speed, "IN_MEMORY", str(tmp_path))
     sides = {
-        SideName.VM: Half(Inside("vm-0", slow=True)),
-        SideName.CONTAINER: Half(Inside("host")),
+        SideName.VM: FakeSide(SideName.VM, Inside("vm-0", slow=True)),
+        SideName.CONTAINER: FakeSide(SideName.CONTAINER, Inside("host")),
     }
     return World(NestedLab(tools(tmp_path), Inside("machine", slow=True), sides), Engine("vm-1", slow=True))
 
@@ -105,7 +90,7 @@ def test_the_same_programs_run_in_all_four_and_are_held_against_the_host(world: 
     for variant in ("vm", "container-in-vm", "vm-in-container"):
         assert values["integer-share", variant] == pytest.approx(10), variant
     folders = [*world.engine.folders, *world.lab.inner.folders]
-    folders += [folder for half in world.lab.sides.values() for folder in half.inside.folders]
+    folders += [folder for side in world.lab.sides.values() for folder in side.inside.folders]
     assert len(folders) == 4
     assert not [folder for folder in folders if Path(folder).exists()]
 
@@ -139,7 +124,7 @@ def test_what_is_elsewhere_cannot_be_compared(world: World) -> None:
 
 def test_programs_that_differ_are_no_comparison(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     found = iter("aaaba")
-    monkeypatch.setattr(_hybrid_speed, "digest", lambda *_: next(found))
+    monkeypatch.setattr(_overhead_place, "digest", lambda *_: next(found))
     with pytest.raises(Exception, match="not the same files in every place"):
         world.compare()
     assert LocalRunner().run(["ls", *world.engine.folders], check=False).returncode != 0

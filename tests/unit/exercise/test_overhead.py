@@ -267,7 +267,7 @@ def test_what_does_not_run_where_it_should_is_no_measurement(lab: FakeLab) -> No
 
 def test_programs_that_are_not_the_same_are_refused(lab: FakeLab, monkeypatch: pytest.MonkeyPatch) -> None:
     digests = iter(["one", "one", "another"])
-    monkeypatch.setattr("pairlab.exercise.overhead.digest", lambda runner, folder: next(digests))
+    monkeypatch.setattr("pairlab.exercise._overhead_place.digest", lambda runner, folder: next(digests))
     with pytest.raises(ExerciseError, match="not the same files in every place") as refused:
         start(lab)[0].prepare()
     assert "emulated VM (tcg): another" not in refused.value.message
