@@ -8,7 +8,7 @@ from lab_commands import Commands, inventory, left_of
 from pairlab.result_files import read_result
 from pairlab.results import RunResult
 
-pytestmark = [pytest.mark.integration, pytest.mark.deep, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

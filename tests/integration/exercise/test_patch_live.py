@@ -55,6 +55,7 @@ def test_cut_short_it_keeps_what_it_measured_and_the_lab_goes_on(
     assert left_of(lab) == set()
 
 
+@pytest.mark.deep
 def test_images_keep_an_update_and_running_containers_lose_it(
     commands: Commands, lab: str, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from lab_commands import Commands, left_of
 from pairlab.result_files import read_result
 from pairlab.results import RunResult
 
-pytestmark = [pytest.mark.integration, pytest.mark.deep, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
