@@ -15,6 +15,11 @@ BROKEN_SHARE = ("mux_client_", "control master")
 """What ssh says when a shared connection broke before it took a command. Source: OpenSSH, mux.c."""
 SHARED_S = 5
 """How long a connection waits for the next command."""
+ASK_ALIVE_S, ASK_ALIVE_COUNT = 2, 5
+"""A shared connection is given up when so many questions, so far apart, got no answer.
+
+A machine that died is noticed in seconds; one that unpacks a kernel under emulation is not taken for dead.
+"""
 
 
 @dataclass(frozen=True)
@@ -72,13 +77,14 @@ class SshRunner:
             # ssh gives it to a shell, and takes what begins with % for itself.
             options.append(f"ProxyCommand={shlex.join(self.proxy).replace('%', '%%')}")
         if self.control is not None:
-            # %C: a digest of machine, port and account. A machine that died is noticed within seconds.
+            # %C: a digest of machine, port and account.
             options += [
                 "ControlMaster=auto",
                 f"ControlPersist={SHARED_S}",
                 f'ControlPath="{self.control}/%C"',
+                f"ServerAliveInterval={ASK_ALIVE_S}",
+                f"ServerAliveCountMax={ASK_ALIVE_COUNT}",
             ]
-            options += ["ServerAliveInterval=1", "ServerAliveCountMax=3"]
         flags = [word for option in options for word in ("-o", option)]
         flags = ["-F", "none", "-i", str(self.key), port, str(self.port), *flags]
         return [*flags, *(["-J", self.jump] if self.jump else [])]

@@ -40,6 +40,12 @@ def test_a_machine_without_an_address_is_reached_by_a_command_that_no_shell_chan
     assert not [word for word in ssh()[0].argv(["true"]) if word.startswith("ProxyCommand")]
 
 
+def test_a_machine_that_is_busy_for_seconds_keeps_its_shared_connection(tmp_path: Path) -> None:
+    told = dict(word.split("=", 1) for word in ssh(control=tmp_path)[0].argv(["true"]) if "=" in word)
+    assert int(told["ServerAliveInterval"]) * int(told["ServerAliveCountMax"]) == 10
+    assert not [word for word in ssh()[0].argv(["true"]) if word.startswith("ServerAlive")]
+
+
 def test_output_and_status_are_kept_apart() -> None:
     done = LocalRunner().run(["sh", "-c", "echo out; echo err >&2; exit 5"], check=False)
     assert (done.returncode, done.stdout, done.stderr) == (5, "out\n", "err\n")
