@@ -113,6 +113,7 @@ class Lab(Protocol):
         workload: What its front tier runs.
         sides: Its halves.
         declared: What it is declared to be now.
+        owns_kernels: Its VMs start from their own disks, also where no exercise declares so.
         deployed: Paths of the files that instances of its front tier get when they are deployed.
     """
 
@@ -121,6 +122,7 @@ class Lab(Protocol):
     workload: Workload
     sides: Mapping[SideName, Side]
     declared: Declaration
+    owns_kernels: bool
     deployed: Sequence[str]
 
     def port(self, side: SideName) -> int:

@@ -68,6 +68,7 @@ class LiveLab:
         self.sides: Mapping[SideName, sides.Side] = {name: bench.side(lab, name) for name in SideName}
         self.configured = Declaration(self._front.vms, self._front.replicas)
         self.declared = self.configured
+        self.owns_kernels = self.base.settings.guests_own_kernel
         self.deployed: Sequence[str] = [file.path for file in self._front.files]
 
     def port(self, side: SideName) -> int:
