@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import tempfile
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,8 @@ Wanted = Literal["auto", "kvm", "tcg"]
 QEMU = "qemu-system-x86_64"
 KVM_DEVICE = Path("/dev/kvm")
 PROBE_TIMEOUT_S = 10.0
+FAILURE_COUNTS_S = 24 * 3600.0
+"""A busy machine may fail a probe that it passes later."""
 NOT_PROBED = "not probed yet: no guest kernel has been built"
 
 
@@ -34,16 +37,19 @@ def accelerator(
     *,
     kernel: Path | None,
     device: Path = KVM_DEVICE,
+    retry: bool = False,
     progress: Progress = _silent,
 ) -> tuple[Accelerator, str]:
     """Choose how VMs run.
 
     Args:
-        cache: pairlab's cache directory: remembers the answer for this host, kernel and QEMU.
+        cache: pairlab's cache directory: remembers the answer for this host, kernel and QEMU; that KVM
+            does not work is remembered for `FAILURE_COUNTS_S` only.
         runner: Runs QEMU.
         wanted: The lab's setting; `auto` takes KVM where it works.
         kernel: A Linux kernel image to boot; None if none has been built yet.
         device: KVM's device.
+        retry: Probe again where the remembered answer is that KVM does not work.
         progress: Told before a probe, which takes up to `PROBE_TIMEOUT_S` seconds.
 
     Returns:
@@ -61,7 +67,7 @@ def accelerator(
         return Accelerator.TCG, "the setting `accelerator` says so"
     obstacle = _obstacle(device) or (None if kernel else NOT_PROBED)
     if obstacle is None and kernel is not None:
-        works, reason = _probe_once(cache, runner, kernel, progress)
+        works, reason = _probe_once(cache, runner, kernel, progress, retry=retry)
         if works:
             return Accelerator.KVM, reason
         obstacle = reason
@@ -81,13 +87,15 @@ def _obstacle(device: Path) -> str | None:
     return None
 
 
-def _probe_once(cache: Path, runner: Runner, kernel: Path, progress: Progress) -> tuple[bool, str]:
+def _probe_once(
+    cache: Path, runner: Runner, kernel: Path, progress: Progress, *, retry: bool
+) -> tuple[bool, str]:
     """The remembered answer, else a new one."""
     memory = cache / "accelerator.json"
     key = _host_key(runner)
     try:
         known = json.loads(memory.read_text())
-        if known["key"] == key:
+        if known["key"] == key and (known["works"] or (not retry and _recent(known["probed"]))):
             return bool(known["works"]), str(known["reason"])
     except (OSError, ValueError, KeyError, TypeError):
         pass  # none, or not whole: the probe says it again
@@ -95,9 +103,13 @@ def _probe_once(cache: Path, runner: Runner, kernel: Path, progress: Progress) -
     works, reason = _probe(runner, kernel)
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=cache, delete=False) as new:
-        json.dump({"key": key, "works": works, "reason": reason}, new)
+        json.dump({"key": key, "works": works, "reason": reason, "probed": time.time()}, new)
     os.replace(new.name, memory)
     return works, reason
+
+
+def _recent(probed: float) -> bool:
+    return 0 <= time.time() - probed < FAILURE_COUNTS_S
 
 
 def _host_key(runner: Runner) -> str:

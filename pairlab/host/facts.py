@@ -117,7 +117,7 @@ def _row_of(component: str, look: Callable[[], Row]) -> Row:
 
 
 def _accelerator(host: Host, cache: Path, kernel: Path | None) -> Row:
-    found, reason = accelerator(cache, host.runner, host.settings.accelerator, kernel=kernel)
+    found, reason = accelerator(cache, host.runner, host.settings.accelerator, kernel=kernel, retry=True)
     return Row("accelerator", True, f"{found}: {reason}")
 
 

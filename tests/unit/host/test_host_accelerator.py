@@ -56,6 +56,27 @@ def test_the_answer_is_remembered_until_qemu_changes(tmp_path: Path, kernel: Pat
     assert sum(line.startswith(BOOT) for line in runner.lines()) == 2
 
 
+def test_a_failed_probe_counts_for_a_day_and_a_retry_does_not_wait_for_that(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kernel: Path, device: Path
+) -> None:
+    runner = works()
+    runner.answers[BOOT] = 124
+    now_s = 1_000_000.0
+    monkeypatch.setattr("time.time", lambda: now_s)
+
+    def probes(**more: bool) -> int:
+        runner.asked.clear()
+        accelerator(tmp_path, runner, "auto", kernel=kernel, device=device, **more)
+        return sum(line.startswith(BOOT) for line in runner.lines())
+
+    assert [probes(), probes(), probes(retry=True)] == [1, 0, 1]
+    now_s += module.FAILURE_COUNTS_S
+    assert probes() == 1
+    now_s -= 10  # a clock that was put right
+    runner.answers[BOOT] = READY_LINE
+    assert [probes(), probes(retry=True)] == [1, 0]
+
+
 @pytest.mark.parametrize("damage", ["", "{", '{"key": 1}', "[]"])
 def test_a_damaged_memory_is_made_again(tmp_path: Path, kernel: Path, device: Path, damage: str) -> None:
     (tmp_path / "accelerator.json").write_text(damage)

@@ -134,3 +134,17 @@ def test_free_memory_is_what_new_programs_can_have(tmp_path: Path) -> None:
     table = tmp_path / "meminfo"
     table.write_text("MemTotal:  100 kB\nMemFree:  10 kB\nMemAvailable:   42 kB\n")
     assert free_memory_bytes(meminfo=table) == 42 * 1024
+
+
+def test_the_doctor_does_not_rest_on_a_remembered_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def found(*_: object, **options: Any) -> tuple[str, str]:
+        asked.append(options)
+        return "kvm", "it works now"
+
+    monkeypatch.setattr(facts, "accelerator", found)
+    assert row(report(tmp_path, HEALTHY), "accelerator").found == "kvm: it works now"
+    assert asked[0]["retry"] is True
