@@ -14,10 +14,11 @@ from pairlab.errors import ConflictError, UsageError
 from pairlab.exercise._log import Audience
 from pairlab.model import load_spec
 from pairlab.session.course import Course, Display, Ran
+from pairlab.session.exclusive import running_exercises
 from pairlab.session.forecast import expected_s, read_past
 from pairlab.session.reports import results_dir
 from pairlab.session.resume import Planned, plan
-from pairlab.session.stage import LabStage, alone
+from pairlab.session.stage import LabStage
 from pairlab.session.workbench import Workbench
 
 
@@ -112,7 +113,8 @@ def run(
 
     Raises:
         UsageError: There is no such lab, the number of repetitions makes no sense, or nothing can be resumed.
-        ConflictError: Exercises run on this lab already, or what is to be resumed was measured elsewhere.
+        ConflictError: Exercises run on this lab already, or images are being removed, or what is to be
+            resumed was measured elsewhere.
         ExerciseError: The only one failed; what it had measured is kept, marked incomplete.
     """
     if repeat is not None and not 1 <= repeat <= 100:
@@ -123,7 +125,7 @@ def run(
             hint="leave --ephemeral out, or give another --lab",
         )
     folder = out or results_dir()
-    with alone(lab):
+    with running_exercises(lab):
         if resume:
             run_set, planned = plan(folder, lab, names, repeat)
         else:

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from pairlab.model import LabSpec, Settings, load_spec, placeholder_spec, state_dir
+from pairlab.session.exclusive import removing_images
 from pairlab.session.spec import load_stack, tiers_of
 from pairlab.session.workbench import Workbench
 
@@ -29,8 +30,13 @@ def list_images(bench: Workbench) -> Listing:
 
 
 def prune_images(bench: Workbench) -> Listing:
-    """Remove the images that no lab uses, and return them."""
-    removed = bench.images.prune(_users().keys(), progress=bench.progress)
+    """Remove the images that no lab uses, and return them.
+
+    Raises:
+        ConflictError: Exercises run, on whatever lab.
+    """
+    with removing_images():
+        removed = bench.images.prune(_users().keys(), progress=bench.progress)
     return [_listed(record, []) for record in removed]
 
 

@@ -1,17 +1,12 @@
-"""The lab that exercises run on: brought up, put back after a failure, taken down; one command at a time."""
+"""The lab that exercises run on: brought up, put back after a failure, taken down."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
 from pairlab.circumstances import Environment
-from pairlab.errors import ConflictError, SideError
-from pairlab.model import state_dir
+from pairlab.errors import SideError
 from pairlab.session import access
 from pairlab.session import lab as labs
 from pairlab.session.environment import look_around
@@ -100,27 +95,3 @@ class LabStage:
             self._bench.progress(f"replacing every instance: {'; '.join(left)}")
             live.declare(replace(live.configured, fresh_vms=1, fresh_containers=1))
             live.put_back()
-
-
-@contextmanager
-def alone(lab: str) -> Iterator[None]:
-    """Be the only one that runs exercises on a lab while the block runs: two would measure each other.
-
-    Raises:
-        ConflictError: Another process does.
-    """
-    folder = state_dir() / "running"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{lab}.lock").open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.seek(0)
-            raise ConflictError(
-                f"process {lock.read().strip() or 'unknown'} runs exercises on lab {lab!r} already",
-                hint="wait until it is done, or give another --lab",
-            ) from error
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,9 +15,10 @@ from pairlab.errors import ConflictError, ExerciseError, UsageError
 from pairlab.report import terminal
 from pairlab.result_files import write_result
 from pairlab.session.course import Ended, Ran
+from pairlab.session.exclusive import removing_images, running_exercises
 from pairlab.session.exercises import Listed, chosen, list_exercises, run
+from pairlab.session.images import prune_images
 from pairlab.session.reports import results_dir
-from pairlab.session.stage import alone
 from pairlab.session.workbench import Workbench
 from tests.report_worlds import cut_short, patch_result
 
@@ -37,13 +40,41 @@ def test_names_are_separated_by_commas_and_must_exist() -> None:
 
 def test_two_commands_do_not_run_exercises_on_one_lab() -> None:
     bench = Workbench(lambda _: None)
-    with alone("trial"):
-        with pytest.raises(ConflictError, match=r"process \d+ runs exercises on lab 'trial' already"):
+    with running_exercises("trial"):
+        with pytest.raises(ConflictError, match=r"process \d+ runs exercises on lab 'trial'"):
             run(bench, ["stack"], "trial")
         with pytest.raises(UsageError, match="there is no lab 'other'"):
             run(bench, ["stack"], "other")
     with pytest.raises(UsageError, match="there is no lab 'trial'"):
         run(bench, ["stack"], "trial")
+
+
+def test_images_are_not_removed_while_exercises_run_on_any_lab(tmp_path: Path) -> None:
+    bench = Workbench(lambda _: None, cache=tmp_path / "cache")
+    kept_out = pytest.raises(ConflictError, match=r"process \d+ runs exercises on lab '(one|two)'")
+    with running_exercises("one"), running_exercises("two"), kept_out:
+        prune_images(bench)
+    with removing_images():
+        with pytest.raises(ConflictError, match=r"process \d+ removes images"):
+            run(bench, ["stack"], "one")
+        with pytest.raises(ConflictError, match=r"process \d+ removes images"):
+            prune_images(bench)
+    assert prune_images(bench) == []
+
+
+def test_a_process_that_dies_keeps_nobody_out() -> None:
+    program = (
+        "import os\nfrom pairlab.session.exclusive import running_exercises\n"
+        "with running_exercises('trial'):\n    os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 9
+    with removing_images():
+        pass
+
+
+def test_a_lab_that_cannot_be_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="'a/b'"):
+        run(Workbench(lambda _: None), ["stack"], "a/b")
 
 
 def test_every_exercise_is_run_in_the_order_of_the_course() -> None:
