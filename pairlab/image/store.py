@@ -26,7 +26,7 @@ from pairlab.image.record import ARCHIVE, DISK, KERNEL, VERSION_LABEL, ImageReco
 from pairlab.image.repository import REPOSITORIES, read_repository
 from pairlab.model import BootKind, ContainerImage, Repository, Tools, VmImage, Workload, WorkloadImages
 from pairlab.progress import Progress
-from pairlab.run import Runner
+from pairlab.run import Completed, Runner
 
 
 class ImageStore:
@@ -35,13 +35,13 @@ class ImageStore:
     Args:
         cache: The directory.
         runner: Runs mmdebstrap, qemu-img and the docker client.
-        docker_host: Where Docker answers.
+        docker_host: Where the Docker answers that container images are for.
     """
 
     def __init__(self, cache: Path, runner: Runner, docker_host: str = "unix:///var/run/docker.sock") -> None:
         self._cache = cache
         self._runner = runner
-        self._docker = ["docker", "--host", docker_host]
+        self._docker_host = docker_host
 
     def ensure(
         self,
@@ -196,23 +196,27 @@ class ImageStore:
         """The newest kernel among the images, to try on this host; None if none has been built."""
         return next((record.folder / KERNEL for record in self.records() if KERNEL in record.files), None)
 
-    def prune(self, in_use: Collection[str], *, progress: Progress) -> list[ImageRecord]:
+    def prune(
+        self, in_use: Collection[str], *, progress: Progress, docker_hosts: Collection[str] = ()
+    ) -> list[ImageRecord]:
         """Remove the images whose version is not in use, and what no image that is left was made of.
 
         Args:
             in_use: Versions that some lab names.
             progress: Told each removal.
+            docker_hosts: Where else a Docker answers that may hold them.
 
         Returns:
             What was removed; what a container still uses is kept.
         """
         removed = []
+        hosts = {self._docker_host, *docker_hosts}
         with locked(self._cache, progress):
             self._clear_half_made()
             for record in self.records():
                 if record.version in in_use:
                     continue
-                if record.form == "container" and self._loaded(record) and not self._unload(record):
+                if record.form == "container" and not all(self._unload(record, host) for host in hosts):
                     progress(f"keeping {record.name} (container) {record.version}: a container uses it")
                     continue
                 progress(f"removing {record.name} ({record.form}) {record.version}")
@@ -223,26 +227,32 @@ class ImageStore:
 
     # Docker
 
+    def _docker(self, *words: str, host: str = "") -> Completed:
+        argv = ["docker", "--host", host or self._docker_host, *words]
+        return self._runner.run(argv, check=False)
+
     def _load(self, record: ImageRecord, progress: Progress) -> None:
         name = reference(record.name, record.version)
         progress(f"loading {name} into Docker")
-        archive = record.folder / "image.tar"
-        done = self._runner.run([*self._docker, "load", "--quiet", "--input", str(archive)], check=False)
+        done = self._docker("load", "--quiet", "--input", str(record.folder / "image.tar"))
         if done.returncode:
             raise ImageError(
                 f"Docker did not take {name}", hint="`invoke lab.doctor` looks at Docker", details=done.stderr
             )
 
-    def _loaded(self, record: ImageRecord) -> bool:
+    def _loaded(self, record: ImageRecord, host: str = "") -> bool:
         """Whether Docker has this very image: by our label, so that no image of others is touched."""
         label = f'{{{{index .Config.Labels "{VERSION_LABEL}"}}}}'
-        argv = [*self._docker, "image", "inspect", "--format", label, reference(record.name, record.version)]
-        done = self._runner.run(argv, check=False)
+        name = reference(record.name, record.version)
+        done = self._docker("image", "inspect", "--format", label, name, host=host)
         return done.returncode == 0 and done.stdout.strip() == record.version
 
-    def _unload(self, record: ImageRecord) -> bool:
-        argv = [*self._docker, "image", "rm", reference(record.name, record.version)]
-        return self._runner.run(argv, check=False).returncode == 0
+    def _unload(self, record: ImageRecord, host: str) -> bool:
+        """Take it out of a Docker; whether it is not there any more."""
+        if not self._loaded(record, host):
+            return True
+        name = reference(record.name, record.version)
+        return self._docker("image", "rm", name, host=host).returncode == 0
 
     # Building
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from pairlab import side as sides
 from pairlab.errors import ImageError, UsageError
+from pairlab.image.store import ImageStore
 from pairlab.model import SideName, parse_instance_name
 from pairlab.session.spec import load_stack, tiers_of
 from pairlab.session.status import LabStatus, read_status
@@ -18,12 +19,13 @@ def status(bench: Workbench, lab: str) -> LabStatus:
     spec = known_spec(lab)
     tiers = tiers_of(load_stack(spec.settings.stack), lab, spec.settings, spec.keys)
     both = {name: bench.side(lab, name) for name in SideName}
-    return read_status(spec, tiers, both, lambda image, package: _built_version(bench, image, package))
+    images = bench.images_for(spec.settings)
+    return read_status(spec, tiers, both, lambda image, package: _built_version(images, image, package))
 
 
-def _built_version(bench: Workbench, image: str, package: str) -> str:
+def _built_version(images: ImageStore, image: str, package: str) -> str:
     try:
-        return bench.images.manifest(image).get(package, "")
+        return images.manifest(image).get(package, "")
     except ImageError:
         return ""  # its record was pruned, or it is a guest that was not built here
 

@@ -28,7 +28,11 @@ def doctor(bench: Workbench, lab: str = "dev") -> HostReport:
     )
     extra = {"Pulumi CLI": lambda: _cli_row(bench), "plugins": lambda: _plugins_row(settings)}
     return examine(
-        _host(bench, settings), needs, cache=bench.cache, kernel=bench.images.any_kernel(), extra=extra
+        _host(bench, settings),
+        needs,
+        cache=bench.cache,
+        kernel=bench.images_for(settings).any_kernel(),
+        extra=extra,
     )
 
 

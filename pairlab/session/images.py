@@ -7,26 +7,36 @@ from typing import Any
 
 from pairlab.model import LabSpec, Settings, load_spec, placeholder_spec, state_dir
 from pairlab.session.exclusive import removing_images
+from pairlab.session.settings import declared_labs, load_settings
 from pairlab.session.spec import load_stack, tiers_of
 from pairlab.session.workbench import Workbench
 
 Listing = list[dict[str, Any]]
 
 
-def build_images(bench: Workbench, stack_name: str) -> Listing:
-    """Build both forms of each workload of a stack, and the front door's image; what is built is kept."""
+def build_images(bench: Workbench, stack_name: str, lab: str) -> Listing:
+    """Build both forms of each workload of a stack, and the front door's image; what is built is kept.
+
+    Args:
+        bench: The tools of this run.
+        stack_name: A program in `stacks/`.
+        lab: Whose Docker gets the container images.
+    """
     stack = load_stack(stack_name)
+    store = bench.images_for(load_settings(lab, {}))
     keys = placeholder_spec("dev", Settings(), stack.tiers).keys
     for tier in tiers_of(stack, "dev", Settings(), keys):
-        bench.images.ensure(tier.workload, progress=bench.progress)
-    bench.images.ensure_front_door(progress=bench.progress)
+        store.ensure(tier.workload, progress=bench.progress)
+    store.ensure_front_door(progress=bench.progress)
     return list_images(bench)
 
 
 def list_images(bench: Workbench) -> Listing:
     """All built images: name, form, version, digests, size, age, and the labs that use each."""
     users = _users()
-    return [_listed(record, users.get(record.version, [])) for record in bench.images.records()]
+    return [
+        _listed(record, users.get(record.version, [])) for record in bench.images_for(Settings()).records()
+    ]
 
 
 def prune_images(bench: Workbench) -> Listing:
@@ -36,7 +46,9 @@ def prune_images(bench: Workbench) -> Listing:
         ConflictError: Exercises run, on whatever lab.
     """
     with removing_images():
-        removed = bench.images.prune(_users().keys(), progress=bench.progress)
+        removed = bench.images_for(Settings()).prune(
+            _users().keys(), progress=bench.progress, docker_hosts=_docker_hosts()
+        )
     return [_listed(record, []) for record in removed]
 
 
@@ -52,14 +64,24 @@ def _listed(record: Any, users: list[str]) -> dict[str, Any]:
     }
 
 
+def _docker_hosts() -> set[str]:
+    """Wherever a lab has its containers, or would have them."""
+    settings = [load_settings(lab, {}) for lab in declared_labs()] + [spec.settings for spec in _specs()]
+    return {each.docker_host for each in settings}
+
+
 def _users() -> dict[str, list[str]]:
     """Image version -> labs that were last brought up with it."""
     users: dict[str, list[str]] = {}
-    for path in sorted((state_dir() / "labs").glob("*")):
-        spec = load_spec(path.name)
-        for version in _versions(spec) if spec else []:
-            users.setdefault(version, []).append(path.name)
+    for spec in _specs():
+        for version in _versions(spec):
+            users.setdefault(version, []).append(spec.name)
     return users
+
+
+def _specs() -> list[LabSpec]:
+    found = [load_spec(path.name) for path in sorted((state_dir() / "labs").glob("*"))]
+    return [spec for spec in found if spec]
 
 
 def _versions(spec: LabSpec) -> list[str]:

@@ -79,12 +79,13 @@ def preview(bench: Workbench, lab: str, overrides: Mapping[str, Any]) -> Outcome
     spec = placeholder_spec(lab, settings, stack.tiers)
     previous = load_spec(lab)
     if previous is not None:
+        store = bench.images_for(settings)
         tiers = tiers_of(stack, lab, settings, previous.keys)
         keys = ensure_keys(lab_dir(lab), _hosts(tiers), bench.runner)
-        images = {t.workload.name: bench.images.planned(t.workload, boot=settings.boot) for t in tiers}
+        images = {t.workload.name: store.planned(t.workload, boot=settings.boot) for t in tiers}
         if settings.guest_image_url:
-            images = _with_guest(images, bench.images.planned_guest(settings.guest_image_sha256))
-        door = bench.images.planned_front_door()
+            images = _with_guest(images, store.planned_guest(settings.guest_image_sha256))
+        door = store.planned_front_door()
         spec = replace(spec, keys=keys, images=images, front_door=door, accelerator=previous.accelerator)
     return bench.engine(settings).preview(lab, lambda: stack.declare(spec), progress=lambda _: None)
 
@@ -213,17 +214,18 @@ def _make_spec(
     draft = placeholder_spec(lab, settings, stack.tiers)
     keys = _keys_for(bench, lab, tiers_of(stack, lab, settings, draft.keys))
     tiers = tiers_of(stack, lab, settings, keys)
+    store = bench.images_for(settings)
     images = {
-        tier.workload.name: bench.images.ensure(tier.workload, progress=bench.progress, boot=settings.boot)
+        tier.workload.name: store.ensure(tier.workload, progress=bench.progress, boot=settings.boot)
         for tier in tiers
     }
-    door = bench.images.ensure_front_door(progress=bench.progress)
+    door = store.ensure_front_door(progress=bench.progress)
     if settings.guest_image_url:
-        guest = bench.images.ensure_guest(
+        guest = store.ensure_guest(
             settings.guest_image_url, settings.guest_image_sha256, progress=bench.progress
         )
         images = _with_guest(images, guest)
-    kernel = bench.images.any_kernel()
+    kernel = store.any_kernel()
     chosen, reason = accelerator(
         bench.cache, bench.runner, settings.accelerator, kernel=kernel, progress=bench.progress
     )

@@ -63,6 +63,7 @@ class LiveLab:
         self._bench = bench
         self._stack = load_stack(self.base.settings.stack)
         self._engine = bench.engine(self.base.settings)
+        self._images = bench.images_for(self.base.settings)
         self._front = next(tier for tier in self._tiers(self.base) if tier.front)
         self.workload: Workload = self._front.workload
         self.sides: Mapping[SideName, sides.Side] = {name: bench.side(lab, name) for name in SideName}
@@ -121,7 +122,7 @@ class LiveLab:
 
     def build_updated(self, side: SideName) -> int:
         """See `Lab.build_updated`."""
-        return self._bench.images.rebuild(
+        return self._images.rebuild(
             self.workload,
             "vm" if side is SideName.VM else "container",
             progress=self._bench.progress,
@@ -134,7 +135,7 @@ class LiveLab:
         old, new = self.base.images[self.workload.name], self._updated_images
         if side is SideName.VM:
             return new.vm.size_bytes
-        return self._bench.images.layer_bytes(new.container.version, without=old.container.version)
+        return self._images.layer_bytes(new.container.version, without=old.container.version)
 
     def image_bytes(self, side: SideName) -> int:
         """See `Lab.image_bytes`."""
@@ -143,7 +144,7 @@ class LiveLab:
 
     def container_archive(self) -> ContainerArchive:
         """See `Lab.container_archive`."""
-        path = self._bench.images.archive(self.base.images[self.workload.name].container.version)
+        path = self._images.archive(self.base.images[self.workload.name].container.version)
         return ContainerArchive(path, image_id(path))
 
     def nested_bytes(self, side: SideName) -> int:
@@ -166,7 +167,7 @@ class LiveLab:
         """See `Lab.manifest`."""
         images = self._updated_images if updated else self.base.images[self.workload.name]
         version = images.vm.version if side is SideName.VM else images.container.version
-        return self._bench.images.manifest(version)
+        return self._images.manifest(version)
 
     def broken_images(self) -> Mapping[SideName, str]:
         """See `Lab.broken_images`."""
@@ -184,7 +185,7 @@ class LiveLab:
 
     def tools(self) -> Tools:
         """See `Lab.tools`."""
-        return self._bench.images.ensure_tools(progress=self._bench.progress)
+        return self._images.ensure_tools(progress=self._bench.progress)
 
     def use_updates(self, runner: Runner) -> None:
         """See `Lab.use_updates`."""
@@ -217,7 +218,7 @@ class LiveLab:
 
     @cached_property
     def _updated_images(self) -> WorkloadImages:
-        return self._bench.images.ensure(
+        return self._images.ensure(
             self.workload,
             progress=self._bench.progress,
             updates=self._update_alone,
@@ -231,22 +232,22 @@ class LiveLab:
                 f"workload {self.workload.name!r} has no release whose health check fails",
                 hint="name its differing files in the stack, as `broken`",
             )
-        return self._bench.images.ensure(
+        return self._images.ensure(
             self.workload.broken_release, progress=self._bench.progress, boot=self.base.settings.boot
         )
 
     @cached_property
     def _disk_booting(self) -> VmImage:
-        return self._bench.images.ensure(self.workload, progress=self._bench.progress, boot="disk").vm
+        return self._images.ensure(self.workload, progress=self._bench.progress, boot="disk").vm
 
     @cached_property
     def _engine_host(self) -> VmImage:
-        return ensure_engine(self._bench.images, self.workload, progress=self._bench.progress)
+        return ensure_engine(self._images, self.workload, progress=self._bench.progress)
 
     @cached_property
     def _machine_image(self) -> ContainerImage:
         vm = self.base.images[self.workload.name].vm
-        return ensure_machine(self._bench.images, self.workload, vm, progress=self._bench.progress)
+        return ensure_machine(self._images, self.workload, vm, progress=self._bench.progress)
 
     def _spec(self, declaration: Declaration) -> LabSpec:
         base, name = self.base, self.workload.name
@@ -281,7 +282,7 @@ class LiveLab:
                 SideName.CONTAINER: declaration.fresh_containers,
             },
             keys=ensure_keys(lab_dir(self.name), every_host, self._bench.runner),
-            updates=self._bench.images.ensure_repository(self._repository, progress=self._bench.progress)
+            updates=self._images.ensure_repository(self._repository, progress=self._bench.progress)
             if declaration.updates
             else None,
             supervised=declaration.supervised,

@@ -61,10 +61,9 @@ class Workbench:
     runner: Runner = field(default_factory=LocalRunner)
     cache: Path = field(default_factory=cache_dir)
 
-    @cached_property
-    def images(self) -> ImageStore:
-        """The image cache."""
-        return ImageStore(self.cache / "images", self.runner)
+    def images_for(self, settings: Settings) -> ImageStore:
+        """The image cache, whose container images the Docker of these settings gets."""
+        return ImageStore(self.cache / "images", self.runner, settings.docker_host)
 
     @cached_property
     def updates(self) -> Updates:

@@ -13,6 +13,7 @@ import pytest
 from docker.models.containers import Container
 from lab_commands import until
 
+from pairlab.model import Settings
 from pairlab.render import render
 from pairlab.session.workbench import Workbench
 from stacks.pair import WEB
@@ -44,7 +45,7 @@ WRITE_AND_RUN = 'printf "%s" "$CONFIG" > /tmp/config && exec "$@" /tmp/config'
 @pytest.fixture
 def port() -> Iterator[int]:
     """Where the door listens on loopback; all that stands behind it is gone afterwards."""
-    images, client = Workbench(progress=print).images, docker.from_env()
+    images, client = Workbench(progress=print).images_for(Settings()), docker.from_env()
     web, door = images.ensure(WEB, progress=print).container, images.ensure_front_door(progress=print)
     name = f"t-door-{secrets.token_hex(3)}"
     network = client.networks.create(name)

@@ -45,10 +45,11 @@ def updated(commands: Commands, lab: str) -> Iterator[Updated]:
         bench = Workbench(progress=print)
         first = labs.up(bench, lab, {})
         images = first.spec.images[WEB.name]
-        held = [bench.images.manifest(form.version) for form in (images.vm, images.container)]
+        store = bench.images_for(first.spec.settings)
+        held = [store.manifest(form.version) for form in (images.vm, images.container)]
         update = bench.updates.find(WEB, held, progress=print)
         repository = bench.updates.repository([update], progress=print)
-        served = bench.images.ensure_repository(repository, progress=print)
+        served = store.ensure_repository(repository, progress=print)
         added = labs.up(bench, lab, {}, updates=served).outcome
         yield Updated(lab, bench, update, repository, added)
 

@@ -24,6 +24,7 @@ WEB = Workload(
     user="www-data",
     files={"/etc/nginx/nginx.conf": "workload/web/nginx.conf.j2"},
 )
+DOCKER = "unix:///var/run/docker.sock"
 SOURCES = """\
 bookworm main http://mirror.test/debian
 bookworm-updates main http://mirror.test/debian
@@ -51,8 +52,9 @@ def grub_core_image(*, bytes: int, first: int = 2, count: int | None = None) -> 
 
 
 class BuildingRunner:
-    """Attributes: `ran`: programs in order; `docker`: reference -> version; `failure`: mmdebstrap's log;
-    `bootstraps`: builds from nothing; `patience_s`: how long the base's last file lets others try."""
+    """Attributes: `ran`: programs in order; `docker`: reference -> version; `elsewhere`: likewise, by host;
+    `failure`: mmdebstrap's log; `bootstraps`: builds from nothing; `patience_s`: how long the
+    base's last file lets others try."""
 
     def __init__(self):
         self.bootstraps = 0
@@ -60,6 +62,7 @@ class BuildingRunner:
         self.patience_s = 0
         self.ran = []
         self.docker = {}
+        self.elsewhere = {}
         self.used = set()
         self.failure = ""
         self.nginx = "1.22.1-9+deb12u9"
@@ -123,16 +126,17 @@ class BuildingRunner:
         return ""
 
     def _docker(self, words, _):
+        held = self.docker if words[2] == DOCKER else self.elsewhere.setdefault(words[2], {})
         if "load" in words:
             with tarfile.open(words[-1]) as tar:
                 manifest = json.load(tar.extractfile("manifest.json"))[0]
                 config = json.load(tar.extractfile(manifest["Config"]))
-            self.docker[manifest["RepoTags"][0]] = config["config"]["Labels"]["org.pairlab.image"]
+            held[manifest["RepoTags"][0]] = config["config"]["Labels"]["org.pairlab.image"]
             return ""
         if "inspect" in words:
-            return (0, self.docker[words[-1]] + "\n") if words[-1] in self.docker else (1, "no such image")
+            return (0, held[words[-1]] + "\n") if words[-1] in held else (1, "no such image")
         assert words[3:5] == ["image", "rm"]
         if words[-1] in self.used:
             return 1, "conflict: a container uses it"
-        del self.docker[words[-1]]
+        del held[words[-1]]
         return ""

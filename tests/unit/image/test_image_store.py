@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from image_worlds import WEB, BuildingRunner, grub_boot_image
+from image_worlds import DOCKER, WEB, BuildingRunner, grub_boot_image
 
 from pairlab.errors import ImageError
 from pairlab.image import boot_area
@@ -287,6 +287,15 @@ def test_prune_keeps_what_a_container_still_uses(store, runner, told):
     assert images.container.reference in runner.docker
     assert store.planned(WEB).container == images.container
     assert any("keeping" in line for line in told)
+
+
+def test_each_docker_has_images_of_its_own_and_prune_takes_them_out_of_all(store, runner, told, tmp_path):
+    store.ensure(WEB, progress=told.append)
+    far = ImageStore(tmp_path / "images", runner, "ssh://me@far")
+    image = far.ensure(WEB, progress=told.append).container
+    assert runner.elsewhere["ssh://me@far"] == runner.docker == {image.reference: image.version}
+    store.prune((), progress=told.append, docker_hosts=["ssh://me@far", DOCKER])
+    assert runner.elsewhere["ssh://me@far"] == runner.docker == {}
 
 
 def test_prune_of_everything_frees_the_bases_too(store, told, tmp_path):
