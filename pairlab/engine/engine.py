@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
-import shutil
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import yaml
 from pulumi import automation
@@ -18,10 +20,18 @@ from pulumi.automation import errors as automation_errors
 from pairlab.engine.interrupt import interruptible
 from pairlab.engine.plugins import PluginUse
 from pairlab.engine.recorder import Progress, Recorder, plain
-from pairlab.errors import EngineError, LabError, StateLockedError
+from pairlab.engine.state_files import FILE, StateFiles, resolved
+from pairlab.errors import ConflictError, EngineError, LabError, StateLockedError
 from pairlab.model import Outcome
 
 Program = Callable[[], None]
+HALF_WRITTEN = re.compile(
+    r"^error: (?:.*(?:failed to load checkpoint|\.pulumi/(?:stacks|locks)/).*)?"
+    r"(?:unexpected )?(?:EOF|end of JSON input)$"
+    r"|^error: .*\.pulumi/locks/.*NotFound",
+    re.MULTILINE,
+)
+"""What the CLI says of a state file, or a lock, that another one writes or removes at that moment."""
 
 
 class Engine:
@@ -33,6 +43,12 @@ class Engine:
         manifest: The project's `Pulumi.yaml`.
         plugins: Package -> the plugin that serves it.
         launchers: Package -> folder of its embedded plugin's executable.
+
+    Attributes:
+        backend: Address of the state backend.
+
+    Raises:
+        UsageError: `PULUMI_BACKEND_URL` is no address of a backend, or its folder cannot be used.
     """
 
     def __init__(
@@ -44,19 +60,42 @@ class Engine:
         launchers: Mapping[str, Path],
     ) -> None:
         self._state = state
+        chosen = os.environ.get("PULUMI_BACKEND_URL")
+        self.backend = resolved(chosen or f"{FILE}{quote(str(state / 'pulumi'))}")
+        self._files = StateFiles(self.backend) if self.backend.startswith(FILE) else None
+        if self._files:
+            self._files.make_folder()
         self._work_dir = state / "engine"
         self._work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._write_manifest(manifest, plugins, launchers)
         self._command = automation.PulumiCommand(str(cli_root) if cli_root else None, skip_version_check=True)
 
-    @property
-    def backend(self) -> str:
-        """Address of the state backend."""
-        return os.environ.get("PULUMI_BACKEND_URL") or f"file://{self._state / 'pulumi'}"
-
     def labs(self) -> list[str]:
-        """Names of the labs in this backend."""
-        return sorted(stack.name.rsplit("/", 1)[-1] for stack in self._workspace(None).list_stacks())
+        """Names of the labs in this backend.
+
+        Raises:
+            EngineError: The backend cannot be asked.
+        """
+        if self._files:
+            return self._files.labs()
+        with self._explained():
+            return sorted(stack.name.rsplit("/", 1)[-1] for stack in self._workspace(None).list_stacks())
+
+    def create(self, lab: str) -> None:
+        """Begin the state of a lab that has none: it is then this run's own.
+
+        Raises:
+            ConflictError: It has one: another run made it.
+            EngineError: It cannot be made.
+        """
+        with self._explained(lab):
+            try:
+                self._workspace(None).create_stack(lab)
+            except automation_errors.StackAlreadyExistsError as error:
+                raise ConflictError(
+                    f"lab {lab!r} is there already: another run made it",
+                    hint="wait until that one is done with it, or give another --lab",
+                ) from error
 
     def up(self, lab: str, program: Program, *, progress: Progress, refresh: bool) -> Outcome:
         """Make the lab what the program declares.
@@ -80,15 +119,17 @@ class Engine:
 
     def preview(self, lab: str, program: Program, *, progress: Progress) -> Outcome:
         """What `up` would change; touches nothing."""
-        known = self._exists(lab)
+        made = not self._exists(lab)
+        if made:
+            self.create(lab)
         try:
             return self._run(
                 lab, program, progress, lambda stack, on: stack.preview(on_event=on, color="never")
             )
         finally:
-            if not known and self._exists(lab):
-                self._workspace(None).remove_stack(lab)
-                self._forget(lab)
+            if made:
+                with suppress(EngineError):  # another run has made it a lab meanwhile
+                    self._remove(lab)
 
     def refresh(self, lab: str, program: Program, *, progress: Progress) -> Outcome:
         """Compare the state with what is really there and correct the state."""
@@ -104,14 +145,8 @@ class Engine:
             progress,
             lambda stack, on: stack.destroy(on_event=on, color="never", parallel=16, refresh=True),
         )
-        self._workspace(None).remove_stack(lab)
-        self._forget(lab)
+        self._remove(lab)
         return outcome
-
-    def resources(self, lab: str) -> list[dict[str, Any]]:
-        """The resources that the state records, as Pulumi exports them; secrets stay encrypted."""
-        deployment = self._workspace(None).export_stack(lab).deployment
-        return list((deployment or {}).get("resources") or [])
 
     def clear_pending(self, lab: str) -> list[tuple[str, str]]:
         """Take out of the state what an interrupted engine had begun and not recorded.
@@ -121,43 +156,37 @@ class Engine:
         """
         if not self._has_pending(lab):
             return []
-        workspace = self._workspace(None)
-        exported = workspace.export_stack(lab)
-        deployment = dict(exported.deployment or {})
-        pending = deployment.pop("pending_operations", None) or []
+        if self.lock_holder(lab):
+            raise self._locked(lab)
+        exported = json.loads(self._cli(lab, "stack", "export"))  # secrets stay encrypted
+        pending = exported["deployment"].pop("pending_operations", None) or []
         if pending:
-            # Refused while another run holds the state: then it is that run's, and not cut off.
-            with self._explained(lab):
-                workspace.import_stack(lab, automation.Deployment(exported.version, deployment))
+            with tempfile.NamedTemporaryFile("w", dir=self._work_dir, suffix=".json") as file:
+                json.dump(exported, file)
+                file.flush()
+                # Refused while another run holds the state: then it is that run's, and not cut off.
+                self._cli(lab, "stack", "import", "--file", file.name)
         begun = [entry["resource"] for entry in pending if entry["type"] == "creating"]
         names = [(str(resource["type"]), (resource.get("inputs") or {}).get("name")) for resource in begun]
         return [(token, str(name)) for token, name in names if name]
 
     def _exists(self, lab: str) -> bool:
-        return bool(self._state_files(lab)) if self._is_local else lab in self.labs()
+        return self._files.state(lab) is not None if self._files else lab in self.labs()
 
     def _has_pending(self, lab: str) -> bool:
-        if not self._is_local:
-            return self._exists(lab)
         # Asking the CLI takes as long as all else that `up` of an unchanged lab does: look at the file.
-        return any(b'"pending_operations"' in path.read_bytes() for path in self._state_files(lab))
-
-    @property
-    def _is_local(self) -> bool:
-        return self.backend.startswith("file://")
-
-    @property
-    def _local_root(self) -> Path:
-        return Path(self.backend.removeprefix("file://")) / ".pulumi"
-
-    def _state_files(self, lab: str) -> list[Path]:
-        return list((self._local_root / "stacks").glob(f"**/{lab}.json"))
+        path = self._files.state(lab) if self._files else None
+        if path is None or path.suffix != ".json":
+            return self._exists(lab)
+        return b'"pending_operations"' in path.read_bytes()
 
     def lock_holder(self, lab: str) -> str | None:
         """Who holds the lab's state, in words; None if nobody does. File backends only."""
-        for path in self._locks(lab):
+        for path in self._files.locks(lab) if self._files else []:
             try:
                 lock = json.loads(path.read_text())
+            except FileNotFoundError:
+                continue  # released meanwhile
             except (OSError, ValueError):
                 return f"an unreadable lock {path}"
             pid, host = lock.get("pid"), lock.get("hostname")
@@ -170,20 +199,19 @@ class Engine:
 
     def unlock(self, lab: str) -> None:
         """Clear the lab's state lock."""
-        self._stack(lab, lambda: None).cancel()
+        self._cli(lab, "cancel", "--yes")
 
-    def _locks(self, lab: str) -> list[Path]:
-        return sorted((self._local_root / "locks").glob(f"**/{lab}/*.json")) if self._is_local else []
+    def _remove(self, lab: str) -> None:
+        """Remove an emptied state and its backups; the CLI knows which files are this stack's."""
+        self._cli(lab, "stack", "rm", "--yes", "--remove-backups")
+        if self._files:
+            self._files.tidy(lab)
 
-    def _forget(self, lab: str) -> None:
-        (self._work_dir / f"Pulumi.{lab}.yaml").unlink(missing_ok=True)
-        if not self._is_local:
-            return
-        for kind in ("history", "backups", "stacks", "locks"):
-            for found in (self._local_root / kind).glob(f"**/{lab}"):
-                shutil.rmtree(found, ignore_errors=True)
-            for found in (self._local_root / kind).glob(f"**/{lab}.json*"):
-                found.unlink(missing_ok=True)
+    def _cli(self, lab: str, *words: str) -> str:
+        """Run the CLI on a stack, where no call of the SDK does just that; returns what it printed."""
+        with self._explained(lab):
+            argv = [*words, "--stack", lab]
+            return self._command.run(argv, str(self._work_dir), self._environment()).stdout
 
     def _write_manifest(
         self, manifest: Path, plugins: Mapping[str, PluginUse], launchers: Mapping[str, Path]
@@ -202,8 +230,6 @@ class Engine:
 
     def _environment(self) -> dict[str, str]:
         environment = {"PULUMI_BACKEND_URL": self.backend, "PULUMI_SKIP_UPDATE_CHECK": "true"}
-        if self._is_local:
-            self._local_root.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & os.environ.keys():
             environment["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(self._passphrase_file())
         return environment
@@ -229,18 +255,28 @@ class Engine:
             return automation.Stack.create_or_select(lab, self._workspace(program))
 
     @contextmanager
-    def _explained(self, lab: str, problems: Sequence[str] = ()) -> Iterator[None]:
+    def _explained(self, lab: str = "", problems: Sequence[str] = ()) -> Iterator[None]:
         """Turn the SDK's errors into ours; `problems` may still grow meanwhile."""
         try:
             yield
         except automation_errors.ConcurrentUpdateError as error:
-            holder = self.lock_holder(lab) or "another run"
-            raise StateLockedError(
-                f"the state of lab {lab!r} is locked by {holder}",
-                hint=f"wait for it; if it is dead, run `invoke lab.unlock --lab {lab}`",
-            ) from error
+            raise self._locked(lab) from error
         except automation_errors.CommandError as error:
+            if self._was_half_written(lab, said_by(error)):
+                raise self._locked(lab) from error
             raise _engine_error(error, problems, lab) from error
+
+    def _locked(self, lab: str) -> StateLockedError:
+        return StateLockedError(
+            f"the state of lab {lab!r} is locked by {self.lock_holder(lab) or 'another run'}",
+            hint=f"wait for it; if it is dead, run `invoke lab.unlock --lab {lab}`",
+        )
+
+    def _was_half_written(self, lab: str, text: str) -> bool:
+        """Whether the CLI met a state that another run was just writing, rather than one that is broken."""
+        if not (lab and self._files and HALF_WRITTEN.search(text)):
+            return False
+        return self.lock_holder(lab) is not None or self._files.are_whole(lab)
 
     def _run(
         self, lab: str, program: Program, progress: Progress, operate: Callable[[Any, Any], Any]
@@ -268,18 +304,26 @@ def _quiet_engine_logs() -> Iterator[None]:
             logger.setLevel(level)
 
 
+def said_by(error: automation_errors.CommandError) -> str:
+    """What the CLI wrote on its standard error; the SDK keeps it only in the error's text."""
+    return plain(str(error).partition("\n stderr: ")[2])
+
+
 def _engine_error(error: automation_errors.CommandError, problems: Sequence[str], lab: str) -> LabError:
     """The engine's own words, without its noise."""
     told = [line for problem in problems for line in problem.splitlines() if line.strip()]
     told = [line for line in told if not line.startswith(("update failed", "preview failed"))]
-    text = plain(str(error))
+    said = said_by(error)
     if not told:
         told = [
-            line.removeprefix("error: ") for line in text.splitlines() if line.strip().startswith("error:")
+            line.removeprefix("error: ") for line in said.splitlines() if line.strip().startswith("error:")
         ]
     first = told[0].strip() if told else "Pulumi failed"
+    hint = f"mend the cause, then run `invoke lab.up --lab {lab}` again, or `invoke lab.down --lab {lab}`"
+    if not problems and "PULUMI_BACKEND_URL" in os.environ:
+        hint = "see whether PULUMI_BACKEND_URL is right and can be reached, or unset it"
     return EngineError(
-        f"lab {lab!r}: {first}",
-        hint=f"mend the cause, then run `invoke lab.up --lab {lab}` again, or `invoke lab.down --lab {lab}`",
-        details="\n".join(told[1:]) or ("" if told else text),
+        f"lab {lab!r}: {first}" if lab else first,
+        hint=hint,
+        details="\n".join(told[1:]) or ("" if told else plain(str(error))),
     )

@@ -1,0 +1,116 @@
+"""Where a state backend keeps what, as far as it is files: a `file://` address, and the layout below it.
+
+The layout is that of Pulumi's own file backend: `.pulumi/stacks/<project>/<stack>.json`, `history/` and
+`backups/` likewise, and `locks/organization/<project>/<stack>/`. Another project's stacks may lie beside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import re
+from pathlib import Path
+from urllib.parse import unquote
+
+from pairlab.errors import UsageError
+from pairlab.model import PROJECT
+
+FILE = "file://"
+SCHEMES = (FILE, "s3://", "gs://", "azblob://", "postgres://", "https://", "http://")
+ENDINGS = (".json", ".json.gz", ".json.zst")
+ATTRIBUTES = ".attrs"  # beside each file; unlike the file, it is not written at once
+
+
+def resolved(address: str) -> str:
+    """A backend's address as the engine is to get it: that of files absolute, as Pulumi makes it.
+
+    Raises:
+        UsageError: It is of no kind that Pulumi knows.
+    """
+    if not address.startswith(SCHEMES):
+        raise UsageError(
+            f"PULUMI_BACKEND_URL is no address of a state backend: it begins with {_kind(address)!r}",
+            hint=f"begin it with {', '.join(SCHEMES[:-1])} or {SCHEMES[-1]}, or unset it",
+        )
+    if not address.startswith(FILE):
+        return address
+    path, rest = re.fullmatch(r"([^?#]*)(.*)", address.removeprefix(FILE), re.DOTALL).groups()  # type: ignore[union-attr]
+    if path.startswith("~"):
+        path = os.path.join(pwd.getpwuid(os.getuid()).pw_dir, path[2:])
+    return f"{FILE}{os.path.abspath(path)}{rest}"
+
+
+def _kind(address: str) -> str:
+    """The begin of an address; what follows may hold a password."""
+    return re.split(r"(?<=:)/*", address)[0]
+
+
+class StateFiles:
+    """This project's files in a file backend.
+
+    Args:
+        address: The backend's, as `resolved` gives it.
+    """
+
+    def __init__(self, address: str) -> None:
+        self.folder = Path(unquote(re.split(r"[?#]", address.removeprefix(FILE))[0]))
+        self._root = self.folder / ".pulumi"
+        self._stacks = self._root / "stacks" / PROJECT
+
+    def make_folder(self) -> None:
+        """Make the backend's folder if there is none, for this user alone.
+
+        Raises:
+            UsageError: It cannot be made, or is not one, or may not be written.
+        """
+        cause = "it may not be written"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if os.access(self.folder, os.R_OK | os.W_OK | os.X_OK):
+                return
+        except OSError as error:
+            cause = error.strerror or str(error)
+        raise UsageError(
+            f"the state cannot be kept in {self.folder}: {cause}",
+            hint="set PULUMI_BACKEND_URL to file:// and a directory of yours, or unset it",
+        )
+
+    def labs(self) -> list[str]:
+        """Names of the labs that have a state."""
+        found = {
+            path.name.partition(".")[0] for path in self._stacks.glob("*") if path.name.endswith(ENDINGS)
+        }
+        return sorted(found)
+
+    def state(self, lab: str) -> Path | None:
+        """A lab's state; None if it has none."""
+        paths = [self._stacks / f"{lab}{ending}" for ending in ENDINGS]
+        return next((path for path in paths if path.is_file()), None)
+
+    def locks(self, lab: str) -> list[Path]:
+        """Locks of a lab's state; each tells who holds it."""
+        return sorted((self._root / "locks" / "organization" / PROJECT / lab).glob("*.json"))
+
+    def are_whole(self, lab: str) -> bool:
+        """Whether a lab's state and what lies beside it can be read: then nobody is just writing them."""
+        state = self.state(lab)
+        beside = [] if state is None else [state.with_name(state.name + ATTRIBUTES)]
+        if state is not None and state.suffix == ".json":
+            beside.append(state)
+        try:
+            for path in beside:
+                if path.exists():
+                    json.loads(path.read_bytes())
+        except ValueError:
+            return False
+        return True
+
+    def tidy(self, lab: str) -> None:
+        """Remove what is left of a removed state: empty folders, and what a killed engine was writing."""
+        for stranded in self._stacks.glob(f"{lab}.json.*.tmp"):
+            stranded.unlink(missing_ok=True)
+        for kind in ("history", "backups", "locks/organization"):
+            with contextlib.suppress(OSError):  # not empty: another run has the name by now
+                (self._root / kind / PROJECT / lab).rmdir()

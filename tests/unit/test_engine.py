@@ -1,0 +1,185 @@
+"""The engine before a CLI that answers as told: whose state it touches, and what it says when it may not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pairlab.engine.engine import Engine
+from pairlab.errors import ConflictError, EngineError, StateLockedError, UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
+PENDING = {"type": "creating", "resource": {"type": "docker:index/volume:Volume", "inputs": {"name": "data"}}}
+HALF = "error: failed to load checkpoint: EOF"
+
+
+@dataclass
+class Cli:
+    """A `pulumi` that notes how it is called.
+
+    Attributes:
+        home: Holds the answers, the notes and `bin/pulumi`.
+    """
+
+    home: Path
+
+    def answer(self, words: str, *, out: str = "", error: str = "", then: str = "") -> None:
+        """What it prints for a command; with `error` it fails, with `then` it runs that shell command."""
+        code = 1 if error else 0
+        (self.home / words.replace(" ", "-")).write_text(
+            f"printf %s {shlex.quote(out)}; printf %s {shlex.quote(error)} >&2; {then or ':'}; exit {code}\n"
+        )
+
+    @property
+    def calls(self) -> list[str]:
+        return [line.removeprefix("--non-interactive ") for line in self._notes.read_text().splitlines()]
+
+    @property
+    def _notes(self) -> Path:
+        return self.home / "notes"
+
+    def install(self) -> None:
+        script = self.home / "bin/pulumi"
+        script.parent.mkdir(parents=True)
+        script.write_text(
+            f'#!/bin/sh\n[ $1 = version ] && {{ echo v3.259.0; exit; }}\necho "$@" >> {self._notes}\n'
+            f"for known in {self.home}/*-* {self.home}/preview; do\n"
+            '  case "$*" in *"$(basename "$known" | tr - " ")"*) . "$known";; esac\ndone\n'
+        )
+        script.chmod(0o755)
+        self._notes.touch()
+        self.answer("preview", error="error: no")
+
+
+@dataclass
+class World:
+    """An engine, its CLI and its state."""
+
+    cli: Cli
+    engine: Engine
+    pulumi: Path
+
+    def lay(self, kind: str, project: str, name: str, document: Any) -> Path:
+        path = self.pulumi / kind / project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document))
+        return path
+
+    def lock(self) -> Path:
+        held = {"pid": os.getpid(), "username": "me", "hostname": os.uname().nodename, "timestamp": "now"}
+        return self.lay("locks/organization", "pairlab", "trial/1.json", held)
+
+    def cut_off(self) -> dict[str, Any]:
+        """Lay a state as an interrupted engine leaves it."""
+        deployment = {"resources": [], "pending_operations": [PENDING]}
+        self.lay("stacks", "pairlab", "trial.json", {"checkpoint": {"latest": deployment}})
+        self.cli.answer("stack export", out=json.dumps({"version": 3, "deployment": deployment}))
+        return deployment
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    monkeypatch.setenv("PULUMI_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
+    cli = Cli(tmp_path / "cli")
+    cli.install()
+    engine = Engine(cli.home, tmp_path / "state", ROOT / "Pulumi.yaml", {}, {})
+    return World(cli, engine, tmp_path / "state/pulumi/.pulumi")
+
+
+def nothing() -> None:
+    """A program that declares nothing."""
+
+
+def told(_: str) -> None:
+    """Nobody listens."""
+
+
+def test_what_is_removed_is_this_projects_alone(world: World) -> None:
+    kept = [world.lay(kind, "other", "trial/1.json", {}) for kind in ("history", "backups", "locks")]
+    kept += [world.lay("stacks", "other", "trial.json", {}), world.lay("stacks", ".", "trial.json", {})]
+    state = world.pulumi / "stacks/pairlab/trial.json"
+    world.cli.answer("stack init", then=f"mkdir -p {state.parent}; echo {{}} > {state}")
+    world.cli.answer("stack rm", then=f"rm {state}")
+    with pytest.raises(EngineError):
+        world.engine.preview("trial", nothing, progress=told)
+    assert world.cli.calls[-1] == "stack rm --yes --remove-backups --stack trial"
+    assert all(path.is_file() for path in kept)
+
+
+def test_a_lab_that_another_run_has_is_not_made_anew_nor_removed(world: World) -> None:
+    world.cli.answer("stack init", error="error: stack 'organization/pairlab/trial' already exists")
+    with pytest.raises(ConflictError, match="another run made it"):
+        world.engine.create("trial")
+    with pytest.raises(ConflictError):
+        world.engine.preview("trial", nothing, progress=told)
+    assert not [call for call in world.cli.calls if "stack rm" in call]
+
+
+@pytest.mark.parametrize("said", [HALF, "error: EOF", "error: unexpected end of JSON input"])
+def test_a_state_that_another_run_is_writing_is_locked(world: World, said: str) -> None:
+    attributes = world.lay("stacks", "pairlab", "trial.json", {}).with_name("trial.json.attrs")
+    world.cli.answer("stack select", error=said)
+    lock = world.lock()
+    with pytest.raises(StateLockedError, match=rf"locked by process {os.getpid()} of me .* still running"):
+        world.engine.up("trial", nothing, progress=told, refresh=True)
+    lock.unlink()
+    with pytest.raises(StateLockedError, match="locked by another run"):  # it is done by now
+        world.engine.up("trial", nothing, progress=told, refresh=True)
+    attributes.write_text("")
+    with pytest.raises(EngineError, match="trial") as broken:  # and nobody is writing it
+        world.engine.up("trial", nothing, progress=told, refresh=True)
+    assert not isinstance(broken.value, StateLockedError)
+    assert said.removeprefix("error: ") in broken.value.message
+
+
+def test_an_engine_that_fails_in_other_words_is_not_taken_for_a_lock(world: World) -> None:
+    world.cli.answer("stack select", error="error: rpc error: code = Unavailable desc = EOF\nmore")
+    with pytest.raises(EngineError, match="rpc error") as told_so:
+        world.engine.up("trial", nothing, progress=told, refresh=True)
+    assert not isinstance(told_so.value, StateLockedError)
+
+
+def test_what_was_cut_off_is_cleared_without_secrets_in_clear(world: World) -> None:
+    assert world.engine.clear_pending("trial") == []
+    deployment = world.cut_off()
+    imported = world.cli.home / "imported.json"
+    world.cli.answer("stack import", then=f'cp "$5" {imported}')
+    assert world.engine.clear_pending("trial") == [("docker:index/volume:Volume", "data")]
+    del deployment["pending_operations"]
+    assert json.loads(imported.read_text()) == {"version": 3, "deployment": deployment}
+    assert not [call for call in world.cli.calls if "--show-secrets" in call]
+    assert [path.name for path in (world.pulumi.parents[1] / "engine").glob("*.json")] == []
+
+
+def test_nothing_is_cleared_while_another_run_is_at_work(world: World) -> None:
+    world.cut_off()
+    world.lock()
+    with pytest.raises(StateLockedError, match="locked by process"):
+        world.engine.clear_pending("trial")
+    assert world.cli.calls == []
+
+
+def make_elsewhere(world: World, address: str, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", address)
+    return Engine(world.cli.home, world.pulumi.parents[1], ROOT / "Pulumi.yaml", {}, {})
+
+
+def test_a_wrong_backend_is_told_with_the_next_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for wrong in ("nowhere://x", f"file://{world.cli.home}/bin/pulumi"):
+        with pytest.raises(UsageError, match=r"state"):
+            make_elsewhere(world, wrong, monkeypatch)
+    engine = make_elsewhere(world, "s3://nowhere", monkeypatch)
+    world.cli.answer("stack ls", error="error: unable to open bucket: no such host")
+    asked: list[Callable[[], Any]] = [engine.labs, lambda: engine.destroy("trial", progress=told)]
+    for ask in asked:
+        with pytest.raises(EngineError, match="unable to open bucket: no such host") as reason:
+            ask()
+        assert "PULUMI_BACKEND_URL" in reason.value.hint
