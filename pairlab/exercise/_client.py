@@ -11,8 +11,9 @@ import multiprocessing
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from math import ceil
 from multiprocessing.connection import Connection
@@ -30,6 +31,8 @@ SPARE_WORKERS = 28
 MOST_WORKERS = 1000
 """More would weigh on this host, and not on the front door."""
 GOOD = 200
+PAUSE, GO_ON, STOP = "pause", "go on", "stop"
+"""What its process is told."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class Client:
     failed: int = 0
     cpu_percent: float = 0.0
     worst_gap_s: float = 0.0
+    ended: str = field(default="", init=False)
+    """Why it asks no more, though nobody told it to end."""
 
     def __enter__(self) -> Client:
         context = multiprocessing.get_context("spawn")
@@ -90,10 +95,22 @@ class Client:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._pipe.send("stop")
+        untimely = self.ended
+        self._tell(STOP)
         self._reader.join()
         self._process.join()
         self._pipe.close()
+        if untimely and error is None:
+            raise _ended(untimely)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nothing is asked while the block goes on; its schedule moves by as much."""
+        self._tell(PAUSE)
+        try:
+            yield
+        finally:
+            self._tell(GO_ON)
 
     def mark(self, text: str) -> None:
         """Note that something happens now."""
@@ -151,8 +168,7 @@ class Client:
 
     def saw_answer(self, instance: str, *, since: float, timeout_s: float) -> bool:
         """Whether an instance gives a good answer in time to a request sent after `since`."""
-        with self._changed:
-            return self._changed.wait_for(lambda: bool(self._answers(instance, since)), timeout_s)
+        return self._happens(lambda: bool(self._answers(instance, since)), timeout_s)
 
     def _answers(self, instance: str, since: float) -> list[Request]:
         own = [request for request in self.requests if request.instance == instance]
@@ -168,20 +184,40 @@ class Client:
         self._await(drained, timeout_s, f"answers from others than {instance}")
 
     def _await(self, happened: Callable[[], bool], timeout_s: float, what: str) -> None:
+        if not self._happens(happened, timeout_s):
+            raise ExerciseError(
+                f"the client did not see {what} within {timeout_s:g} s",
+                hint="`invoke lab.status` shows the lab; `invoke lab.up` puts it back",
+            )
+
+    def _happens(self, happened: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until something has happened; returns whether it has, in time.
+
+        Raises:
+            ExerciseError: The client has ended before.
+        """
         with self._changed:
-            if not self._changed.wait_for(happened, timeout_s):
-                raise ExerciseError(
-                    f"the client did not see {what} within {timeout_s:g} s",
-                    hint="`invoke lab.status` shows the lab; `invoke lab.up` puts it back",
-                )
+            self._changed.wait_for(lambda: happened() or bool(self.ended), timeout_s)
+            if happened():
+                return True
+            if self.ended:
+                raise _ended(self.ended)
+            return False
+
+    def _tell(self, word: str) -> None:
+        with suppress(OSError):  # where its process has ended, `ended` says why
+            self._pipe.send(word)
 
     def _read(self) -> None:
+        """Take in what its process tells, until that ends."""
         while True:
             try:
                 told: Any = self._pipe.recv()
-            except EOFError:
-                return  # it was killed: what it told so far stays
-            if isinstance(told, Request):
+            except (EOFError, OSError):
+                return self._end("its process was ended")  # what it told so far stays
+            if isinstance(told, str):
+                self._end(told)
+            elif isinstance(told, Request):
                 with self._changed:
                     self.requests.append(told)
                     self.answered += told.status == GOOD
@@ -189,7 +225,19 @@ class Client:
                     self._changed.notify_all()
             else:
                 self.cpu_percent, self.worst_gap_s = told
-                return
+                return self._end(f"it asks {MOST_REQUESTS} times at most")
+
+    def _end(self, why: str) -> None:
+        with self._changed:
+            self.ended = self.ended or why  # the first reason is the cause of the others
+            self._changed.notify_all()
+
+
+def _ended(why: str) -> ExerciseError:
+    return ExerciseError(
+        f"the client at the front door has ended: {why}",
+        hint="run the exercise again, with `--resume` where earlier repetitions are to stay",
+    )
 
 
 def _ask_steadily(port: int, path: str, rate_hz: float, pipe: Connection) -> None:
@@ -197,23 +245,47 @@ def _ask_steadily(port: int, path: str, rate_hz: float, pipe: Connection) -> Non
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the process that stops this one
     lock = threading.Lock()
 
-    def ask() -> None:
-        told = _request(port, path)
-        with lock:
+    def tell(told: object) -> None:
+        with lock, suppress(OSError):  # who listened may be gone
             pipe.send(told)
+
+    def ask() -> None:
+        try:
+            tell(_request(port, path))
+        except Exception as error:  # nobody else would hear of it: the pool keeps it to itself
+            tell(_reason(error))
 
     worst_gap_s, start, cpu = 0.0, time.monotonic(), time.process_time()
     workers = min(ceil(rate_hz * REQUEST_TIMEOUT_S) + SPARE_WORKERS, MOST_WORKERS)
-    with ThreadPoolExecutor(workers) as pool:
-        for number in range(MOST_REQUESTS):
-            due = start + number / rate_hz
-            if pipe.poll(max(0.0, due - time.monotonic())):
-                break
-            worst_gap_s = max(worst_gap_s, time.monotonic() - due)
-            pool.submit(ask)
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            for due in _due(rate_hz, pipe):
+                worst_gap_s = max(worst_gap_s, time.monotonic() - due)
+                pool.submit(ask)
+    except Exception as error:  # such as too many threads on this host
+        tell(_reason(error))
     took_s = time.monotonic() - start
-    pipe.send((100 * (time.process_time() - cpu) / took_s, worst_gap_s))
+    tell((100 * (time.process_time() - cpu) / took_s, worst_gap_s))
     pipe.close()
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _due(rate_hz: float, pipe: Connection) -> Iterator[float]:
+    """When each request is due, at that moment, until the pipe tells to stop or its other end is gone."""
+    start = time.monotonic()
+    for number in range(MOST_REQUESTS):
+        while pipe.poll(max(0.0, start + number / rate_hz - time.monotonic())):
+            told_at = time.monotonic()
+            try:
+                if pipe.recv() != PAUSE or pipe.recv() != GO_ON:
+                    return
+            except EOFError:
+                return
+            start += time.monotonic() - told_at
+        yield start + number / rate_hz
 
 
 def _request(port: int, path: str) -> Request:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -37,6 +37,7 @@ class Log:
         variant: Key of what is being done; empty between.
         step_title: The step that goes on.
         clients: Side -> the client at its front door, while there is one.
+        waits: When a person was waited for: from when, until when.
     """
 
     sections: Callable[[Mapping[str, Any]], Mapping[str, Section]]
@@ -47,6 +48,7 @@ class Log:
     variant: str = ""
     step_title: str = ""
     clients: dict[SideName, Client] = field(default_factory=dict[SideName, Client])
+    waits: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
     values: dict[str, Any] = field(default_factory=dict[str, Any])
     samples: list[Sample] = field(default_factory=list[Sample])
     findings: list[Finding] = field(default_factory=list[Finding])
@@ -74,7 +76,8 @@ class Log:
             **values: What the section's text names, beside what all steps share.
         """
         section = self.sections(self.values | values)[key]
-        self.audience.before(section)
+        with self._waiting():
+            self.audience.before(section)
         self.step_title = section.title
         self.progress(" ".join(part for part in (self.variant, f"({section.title})") if part))
         for client in self.clients.values():
@@ -85,11 +88,36 @@ class Log:
         finally:
             self.step_title = ""
             self.saved()
-        self.audience.after(section, changes)
+        with self._waiting():
+            self.audience.after(section, changes)
 
     @contextmanager
-    def client(self, side: SideName, port: int, path: str) -> Iterator[Client]:
-        """A client that asks a front door at a steady rate; its requests become a timeline at the end."""
+    def _waiting(self) -> Iterator[None]:
+        """A person may be waited for: meanwhile no client asks, and no time counts."""
+        with ExitStack() as paused:
+            for client in self.clients.values():
+                paused.enter_context(client.paused())
+            start = now()
+            try:
+                yield
+            finally:
+                self.waits.append((start, now()))
+
+    def elapsed(self, start: float, end: float) -> float:
+        """Seconds from a moment to another, without those in which a person was waited for."""
+        waited = (min(end, until) - max(start, since) for since, until in self.waits)
+        return end - start - sum(seconds for seconds in waited if seconds > 0)
+
+    @contextmanager
+    def client(self, side: SideName, port: int, path: str, *, kept: bool = True) -> Iterator[Client]:
+        """A client that asks a front door at a steady rate.
+
+        Args:
+            side: Whose front door.
+            port: Its loopback port.
+            path: HTTP path to get.
+            kept: Its requests become a timeline at the end.
+        """
         with Client(port, path) as client:
             self.clients[side] = client
             client.await_good(1)
@@ -99,11 +127,12 @@ class Log:
                 del self.clients[side]
         self.answered[side] = self.answered.get(side, 0) + client.answered
         self.failed[side] = self.failed.get(side, 0) + client.failed
-        self.keep(client)
+        if kept:
+            self.keep(client)
 
     def keep(self, client: Client) -> None:
         """Keep the requests of a client that has ended, as a timeline."""
-        self.timelines.append(_timeline(client, self.variant, self.repetition))
+        self.timelines.append(self._timeline(client))
 
     def sample(self, figure: Figure, value: float, *, instance: str = "") -> None:
         """Keep a measurement, in the figure's unit."""
@@ -126,22 +155,24 @@ class Log:
         answered, failed = self.answered.get(side, 0), self.failed.get(side, 0)
         return (answered + client.answered, failed + client.failed) if client else (answered, failed)
 
-
-def _timeline(client: Client, variant: str, repetition: int) -> Timeline:
-    requests = sorted(client.requests, key=lambda request: request.sent)
-    start = requests[0].sent
-    return Timeline(
-        variant=variant,
-        repetition=repetition,
-        rate_hz=client.rate_hz,
-        at_s=[round(request.sent - start, 4) for request in requests],
-        latency_ms=[round((request.ended - request.sent) * 1000, 2) for request in requests],
-        status=[request.status for request in requests],
-        version=[request.version for request in requests],
-        marks=[Mark(at_s=round(max(0.0, at - start), 3), text=text) for at, text in client.marks],
-        client_cpu_percent=round(client.cpu_percent, 2),
-        client_worst_gap_ms=round(client.worst_gap_s * 1000, 2),
-    )
+    def _timeline(self, client: Client) -> Timeline:
+        requests = sorted(client.requests, key=lambda request: request.sent)
+        start = requests[0].sent
+        return Timeline(
+            variant=self.variant,
+            repetition=self.repetition,
+            rate_hz=client.rate_hz,
+            at_s=[round(self.elapsed(start, request.sent), 4) for request in requests],
+            latency_ms=[round((request.ended - request.sent) * 1000, 2) for request in requests],
+            status=[request.status for request in requests],
+            version=[request.version for request in requests],
+            marks=[
+                Mark(at_s=round(self.elapsed(start, max(start, at)), 3), text=text)
+                for at, text in client.marks
+            ],
+            client_cpu_percent=round(client.cpu_percent, 2),
+            client_worst_gap_ms=round(client.worst_gap_s * 1000, 2),
+        )
 
 
 def now() -> float:

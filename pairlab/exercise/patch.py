@@ -73,11 +73,14 @@ class LabExercise:
                 self._patch(strategy, way)
                 self._look_for_drift(way.fleet)
                 self._roll_back(strategy, way)
-            with self._log.doing(strategy.naive), self._timed(way.fleet) as client:
+            with (
+                self._log.doing(strategy.naive),
+                self._timed(way.fleet) as client,
+                self._log.step("at-once", strategy=strategy.naive.title) as changes,
+            ):
                 start = time.monotonic()
-                with self._log.step("at-once", strategy=strategy.naive.title) as changes:
-                    way.bring_in_at_once()
-                    changes += self._see_it_run(client, strategy, way, start)
+                way.bring_in_at_once()
+                changes += self._see_it_run(client, strategy, way, start)
             with self._log.doing(strategy.rolling):
                 self._try_survival(way)
         if number == 0:
@@ -115,11 +118,10 @@ class LabExercise:
                 built = self._lab.build_updated(fleet.side)
                 log.sample(plan.BUILD, time.monotonic() - start)
                 changes.append(f"a new image with {self._update.package} {self._update.new}")
-        with self._timed(fleet) as client:
+        with self._timed(fleet) as client, log.step(strategy.rolling.key) as changes:
             start = time.monotonic()
-            with log.step(strategy.rolling.key) as changes:
-                fetched = way.bring_in(client)
-                changes += self._see_it_run(client, strategy, way, start)
+            fetched = way.bring_in(client)
+            changes += self._see_it_run(client, strategy, way, start)
         taken = 0 if strategy.in_place else self._lab.transfer_bytes(fleet.side)
         owned = fleet.written_bytes() - (owned_before if strategy.in_place else 0)
         log.sample(plan.DOWNLOADED, fetched)
@@ -127,11 +129,11 @@ class LabExercise:
         log.sample(plan.WRITTEN, taken + max(0, owned))
 
     def _roll_back(self, strategy: Strategy, way: Way) -> None:
-        log, lab = self._log, self._lab
-        with Client(lab.port(way.fleet.side), lab.workload.health_path) as client:
+        log, lab, side = self._log, self._lab, way.fleet.side
+        with log.client(side, lab.port(side), lab.workload.health_path, kept=False) as client:
             client.await_good(STEADY)
-            start = time.monotonic()
             with log.step("roll-back", strategy=strategy.rolling.title) as changes:
+                start = time.monotonic()
                 way.take_out(client)
                 if way.activates:
                     served = self._await_served(client, way.fleet, self._update.installed, start)

@@ -78,8 +78,8 @@ class LabExercise:
         before, side, seen = fault.start(), fault.fleet.side, False
         with log.client(side, lab.port(side), lab.workload.health_path) as client:
             client.await_good(STEADY)
-            began = now()
             with log.step(fault.variant.key) as changes:
+                began = now()
                 fault.strike()
                 struck = now()
                 alone = client.saw_answer(name, since=struck, timeout_s=fault.watch_s)
@@ -149,7 +149,7 @@ class LabExercise:
         if alone:
             log.sample(plan.OUT, back - silent)
         bad = [request.sent for request in requests if _is_bad(request) and request.sent <= repaired]
-        log.sample(plan.NOTICED, max([0.0, *(sent - silent for sent in bad)]))
+        log.sample(plan.NOTICED, max([0.0, *(log.elapsed(silent, sent) for sent in bad)]))
         log.sample(plan.FAILED, timeline.failed())
         log.sample(plan.HELD, timeline.held(HELD_S))
         log.sample(plan.GAP, timeline.longest_gap_s())

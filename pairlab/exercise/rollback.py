@@ -109,10 +109,10 @@ class LabExercise:
 
     def _measure(self, way: Way, requests: Sequence[Request], good: float) -> None:
         log, timeline = self._log, self._log.timelines[-1]
-        log.sample(plan.GOOD_AGAIN, good - way.began)
+        log.sample(plan.GOOD_AGAIN, log.elapsed(way.began, good))
         if way.decided is not None:
-            log.sample(plan.BACK, good - way.decided)
-        log.sample(plan.SERVED, served_s(requests))
+            log.sample(plan.BACK, log.elapsed(way.decided, good))
+        log.sample(plan.SERVED, log.elapsed(*served(requests)))
         log.sample(plan.FAILED, timeline.failed())
         log.sample(plan.GAP, timeline.longest_gap_s())
 
@@ -137,11 +137,14 @@ class LabExercise:
                 admin.run(["rm", "-f", NOTE_BEFORE, NOTE_SINCE])
 
 
-def served_s(requests: Sequence[Request]) -> float:
-    """Seconds from the first request that an instance answered badly to the end of the last such answer.
+def served(requests: Sequence[Request]) -> tuple[float, float]:
+    """From when an instance answered badly until when: first such request sent, last such answer's end.
 
     Args:
         requests: What a client asked; only an instance says its name, and not the front door.
+
+    Returns:
+        Two moments; the same where none did.
     """
     bad = [request for request in requests if request.instance and request.status != GOOD]
-    return max(each.ended for each in bad) - min(each.sent for each in bad) if bad else 0.0
+    return (min(each.sent for each in bad), max(each.ended for each in bad)) if bad else (0.0, 0.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 
 import pytest
@@ -71,3 +73,36 @@ def test_an_instance_is_out_when_others_answer_in_a_row(port: int) -> None:
         Handler.instances = iter(lambda: "vm/1", None)
         client.await_without("vm/0", 10, timeout_s=10)
         assert {request.instance for request in client.requests[-10:]} == {"vm/1"}
+
+
+def test_nothing_is_asked_in_a_pause_and_the_rate_stays(port: int) -> None:
+    with Client(port, "/", rate_hz=50) as client:
+        client.await_good(5)
+        with client.paused():
+            begun = time.monotonic()
+            time.sleep(0.5)
+            over = time.monotonic()
+        client.await_good(5)
+    assert not [request for request in client.requests if begun + 0.1 < request.sent < over]
+    assert client.worst_gap_s < 0.4
+
+
+ENDED = "has ended: its process was ended"
+
+
+def kill(client: Client) -> None:
+    os.kill(client._process.pid or 0, signal.SIGKILL)
+    with pytest.raises(ExerciseError, match=ENDED):
+        client.saw_answer("vm/7", since=0, timeout_s=60)
+
+
+def test_a_client_that_was_ended_says_so_at_once_and_in_the_end(port: int) -> None:
+    started = time.monotonic()
+    with pytest.raises(ExerciseError, match=ENDED), Client(port, "/") as client:
+        kill(client)
+    assert time.monotonic() - started < 30
+
+
+def test_what_a_client_fails_of_is_told_to_whoever_waits(port: int) -> None:
+    with pytest.raises(ExerciseError, match="has ended: UnicodeEncodeError"), Client(port, "/ü") as client:
+        client.await_good(1, timeout_s=60)

@@ -15,7 +15,7 @@ from pairlab.exercise import _rollback_figures as plan
 from pairlab.exercise._client import Request
 from pairlab.exercise._guide import sections
 from pairlab.exercise._rollback_ways import NOTE_BEFORE, NOTE_SINCE, Beside, Kept, Rollout, Way
-from pairlab.exercise.rollback import LabExercise, served_s
+from pairlab.exercise.rollback import LabExercise, served
 from pairlab.model import Instance, Outcome, SideName
 from pairlab.results import Conclusion, Finding, RunResult, Sample
 from pairlab.run import Completed
@@ -225,12 +225,10 @@ def test_how_long_a_bad_instance_was_served() -> None:
     def request(sent: float, status: int, instance: str = "vm/0") -> Request:
         return Request(sent, sent + 0.5, status, instance, "")
 
-    assert served_s([]) == 0
-    assert served_s([request(1, 200), request(2, 503, ""), request(3, 0, "")]) == 0
-    assert (
-        served_s([request(1, 200), request(2, 500), request(3, 200), request(4, 500), request(9, 503, "")])
-        == 2.5
-    )
+    assert served([]) == (0, 0)
+    assert served([request(1, 200), request(2, 503, ""), request(3, 0, "")]) == (0, 0)
+    bad = [request(1, 200), request(2, 500), request(3, 200), request(4, 500), request(9, 503, "")]
+    assert served(bad) == (2, 4.5)
 
 
 # What may be concluded
