@@ -49,7 +49,7 @@ class Declaration:
         engine_vms: Indexes of the VMs that have a container engine in the place of the workload, and answer
             only when a container in them does.
         machine: The container side also runs one VM of the lab in a container.
-        at_once: Containers are replaced all at once, not one after the other.
+        at_once: Containers are replaced all at once, whatever the settings say; else one after the other.
         fresh_vms: Raised by one, every VM is replaced by a fresh one.
         fresh_containers: Likewise for containers.
         updates: The lab serves the update from its own package repository.

@@ -117,7 +117,8 @@ class Way:
 
     def _roll(self, client: Client, *, updated: bool) -> None:
         if self.fleet.side is SideName.CONTAINER:
-            self._lab.declare(replace(self._lab.declared, updated_containers=updated))
+            rolling = replace(self._lab.declared, updated_containers=updated, at_once=False)
+            self._lab.declare(rolling)
             return
         for index in self.fleet.indexes:
             # Out of the front door's hands first, so that no request meets a VM that goes.

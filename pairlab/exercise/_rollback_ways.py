@@ -118,7 +118,7 @@ class Rollout(Way):
         with self.log.step("container-rollout") as changes, self.meanwhile(work_on):
             self.began = now()
             try:
-                self.lab.declare(replace(self.lab.declared, broken_containers=True))
+                self.lab.declare(replace(self.lab.declared, broken_containers=True, at_once=False))
             except RolledBackError as error:
                 said = error.message
             else:

@@ -27,6 +27,7 @@ from pairlab.model import (
     NoUpdate,
     Outcome,
     Repository,
+    Settings,
     SideName,
     Tier,
     Tools,
@@ -67,7 +68,7 @@ class LiveLab:
         self._front = next(tier for tier in self._tiers(self.base) if tier.front)
         self.workload: Workload = self._front.workload
         self.sides: Mapping[SideName, sides.Side] = {name: bench.side(lab, name) for name in SideName}
-        self.configured = Declaration(self._front.vms, self._front.replicas)
+        self.configured = configured(self.base.settings, self._front)
         self.declared = self.configured
         self.owns_kernels = self.base.settings.guests_own_kernel
         self.deployed: Sequence[str] = [file.path for file in self._front.files]
@@ -251,14 +252,7 @@ class LiveLab:
 
     def _spec(self, declaration: Declaration) -> LabSpec:
         base, name = self.base, self.workload.name
-        settings = base.settings.model_copy(
-            update={
-                "vms": declaration.vms,
-                "replicas": declaration.replicas,
-                "rollout": "at-once" if declaration.at_once else base.settings.rollout,
-                **_given(declaration),
-            }
-        )
+        settings = base.settings.model_copy(update=settings_of(declaration))
         images = dict(base.images)
         if declaration.updated_containers:
             images[name] = replace(images[name], container=self._updated_images.container)
@@ -320,11 +314,23 @@ class LiveLab:
         return outcome
 
 
-def _given(declaration: Declaration) -> dict[str, float]:
-    """Settings that say what each instance is given, of those that a declaration changes."""
-    cpus, memory_mib = declaration.cpus, declaration.memory_mib
-    given: dict[str, float] = {"vm_cpus": cpus, "container_cpus": float(cpus)} if cpus else {}
-    return given | ({"vm_memory_mib": memory_mib, "container_memory_mib": memory_mib} if memory_mib else {})
+def configured(settings: Settings, front: Tier) -> Declaration:
+    """What a lab's settings declare of its front tier."""
+    return Declaration(front.vms, front.replicas, at_once=settings.rollout == "at-once")
+
+
+def settings_of(declaration: Declaration) -> dict[str, object]:
+    """Settings that a declaration says, whatever the lab's own are."""
+    told: dict[str, object] = {
+        "vms": declaration.vms,
+        "replicas": declaration.replicas,
+        "rollout": "at-once" if declaration.at_once else "rolling",
+    }
+    if cpus := declaration.cpus:
+        told |= {"vm_cpus": cpus, "container_cpus": float(cpus)}
+    if memory_mib := declaration.memory_mib:
+        told |= {"vm_memory_mib": memory_mib, "container_memory_mib": memory_mib}
+    return told
 
 
 def _drifted(change: Change) -> str:
