@@ -48,6 +48,14 @@ class Fleet:
         """Names of the declared instances."""
         return [self.name(index) for index in self.indexes]
 
+    def calm(self, answers: int) -> int:
+        """Good answers in a row that show a side at rest: each instance has had its turn twice.
+
+        Args:
+            answers: The fewest, however few instances there are.
+        """
+        return max(answers, 2 * len(self.indexes))
+
     def name(self, index: int) -> str:
         """Name of an instance."""
         return Instance(self.side, index, "").name

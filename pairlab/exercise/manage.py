@@ -22,7 +22,7 @@ from pairlab.run import checked
 NOTE = "written on the host\n"
 TIMEOUT_S = 120.0
 STEADY = 20
-"""Good answers in the end: the instance serves as before."""
+"""Good answers in the end, at least: the side serves as before."""
 LOOK = ("list", "log", "inspect", "metrics", "events")
 REACH = ("shell", "copy")
 CHANGE = ("limit", "pause", "update")
@@ -169,4 +169,4 @@ class LabExercise:
     def _check_serving(self, side: SideName) -> None:
         """All was taken back: the side serves as before."""
         with Client(self._lab.port(side), self._lab.workload.health_path) as client:
-            client.await_good(STEADY)
+            client.await_good(Fleet(self._lab, side).calm(STEADY))

@@ -20,7 +20,7 @@ from pairlab.exercise._recovery_faults import FAULTS, INDEX, Fault
 from pairlab.results import Conclusion, RunResult
 
 STEADY = 10
-"""Good answers before and after: half a second of calm at the client's rate."""
+"""Good answers before and after, at least: half a second of calm at the client's rate."""
 HELD_S = 1.0
 BACK_TIMEOUT_S = 240.0
 
@@ -75,9 +75,9 @@ class LabExercise:
 
     def _try(self, fault: Fault) -> None:
         lab, log, name = self._lab, self._log, fault.fleet.name(INDEX)
-        before, side, seen = fault.start(), fault.fleet.side, False
+        before, side, seen, calm = fault.start(), fault.fleet.side, False, fault.fleet.calm(STEADY)
         with log.client(side, lab.port(side), lab.workload.health_path) as client:
-            client.await_good(STEADY)
+            client.await_good(calm)
             with log.step(fault.variant.key) as changes:
                 began = now()
                 fault.strike()
@@ -89,7 +89,7 @@ class LabExercise:
                 # What they know does not depend on chance: to ask once is enough.
                 seen = not log.repetition and self._look(fault)
                 repaired = self._repair(fault, client)
-            client.await_good(STEADY)
+            client.await_good(calm)
         if seen:
             lab.drift()  # what Pulumi took note of is repaired: otherwise the next look would see that
         self._check(fault, before, alone)

@@ -25,7 +25,7 @@ from pairlab.exercise._rollback_ways import (
 from pairlab.results import Conclusion, RunResult
 
 STEADY = 10
-"""Good answers before and after: half a second of calm at the client's rate."""
+"""Good answers before and after, at least: half a second of calm at the client's rate."""
 GOOD_TIMEOUT_S = 60.0
 AS_DECLARED = "all is as it is declared"
 
@@ -94,7 +94,7 @@ class LabExercise:
             write_all(way.admins(), NOTE_BEFORE)
         with way.arranged():
             with log.client(way.fleet.side, lab.port(way.fleet.side), lab.workload.health_path) as client:
-                client.await_good(STEADY)
+                client.await_good(way.fleet.calm(STEADY))
                 way.release(client)
                 way.go_back()
                 over = now()
@@ -102,7 +102,7 @@ class LabExercise:
                     client.await_answer(name, since=over, timeout_s=GOOD_TIMEOUT_S)
                     for name in way.fleet.names
                 ]
-                client.await_good(STEADY)
+                client.await_good(way.fleet.calm(STEADY))
             way.settle()
         self._measure(way, client.requests, max(answer.ended for answer in answers))
         self._look(way)

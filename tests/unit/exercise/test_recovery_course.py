@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
 import pytest
@@ -126,6 +127,13 @@ def test_what_comes_back_by_itself_is_timed_by_its_silence(port: int, log: Log) 
     assert 0.4 < measured["out"] < 2
     assert "by-hand" not in measured
     assert [(finding.question, finding.verdict) for finding in log.findings] == [(plan.WHO, "yes")]
+
+
+def test_of_many_the_one_that_fails_has_had_its_turn_before(port: int, log: Log) -> None:
+    many = [*(f"vm/{index}" for index in range(1, 12)), "vm/0"]
+    Handler.instances = cycle(many)
+    measured = attempt(Supervised, FakeLab(port, declared=Declaration(len(many), 2)), log)
+    assert 0.4 < measured["out"] < 3
 
 
 def test_failures_while_it_is_away_are_counted_and_end_when_the_front_door_avoids_it(
