@@ -15,7 +15,7 @@ from pairlab.results import Figure, Variant, Verdict
 from pairlab.run import Runner
 
 if TYPE_CHECKING:
-    from pairlab.exercise import Lab, Log
+    from pairlab.exercise import ContainerArchive, Lab, Log
 
 VM, CONTAINER = SideName.VM, SideName.CONTAINER
 MIB = 1024**2
@@ -34,11 +34,13 @@ class Nest:
         lab: The lab.
         host: Number of the VM that has an engine.
         engine: That engine.
+        archive: The image that it was given.
     """
 
     lab: Lab
     host: int
     engine: GuestEngine
+    archive: ContainerArchive
 
 
 def weigh(nest: Nest, log: Log) -> list[str]:
@@ -46,11 +48,10 @@ def weigh(nest: Nest, log: Log) -> list[str]:
     lab, lines = nest.lab, list[str]()
     vms = Fleet(lab, VM)
     vms.at_once(lambda index: vms.usual(index).run(["sync"]), (0, nest.host))
-    archive = lab.container_archive().size_bytes
     images = {
         plan.VM: lab.image_bytes(VM),
         plan.CONTAINER: lab.image_bytes(CONTAINER),
-        plan.IN_VM: lab.nested_bytes(VM) + archive,
+        plan.IN_VM: lab.nested_bytes(VM) + nest.archive.size_bytes,
         plan.IN_CONTAINER: lab.nested_bytes(CONTAINER),
     }
     for variant, side, index, tier in (

@@ -26,12 +26,11 @@ TASKS = [task for task in (*tasks.COMPUTE, *tasks.KERNEL) if task.figure in plan
 VM, CONTAINER = SideName.VM, SideName.CONTAINER
 
 
-def compare_speeds(nest: Nest, image_id: str, log: Log) -> list[str]:
+def compare_speeds(nest: Nest, log: Log) -> list[str]:
     """Do each task on this host and in all four before the next; returns a line for each.
 
     Args:
         nest: The lab.
-        image_id: Of the image of the container in the VM.
         log: Takes each speed, and its share of this host's.
 
     Raises:
@@ -57,7 +56,7 @@ def compare_speeds(nest: Nest, image_id: str, log: Log) -> list[str]:
             Place(plan.HOST, host, here, usable_cpus(host), host),
             enter(plan.VM, sides[VM].runner(0), IN_MEMORY),
             enter(plan.CONTAINER, sides[CONTAINER].runner(0), SCRATCH),
-            enter(plan.IN_VM, nest.engine.admin, IN_MEMORY, image_id),
+            enter(plan.IN_VM, nest.engine.admin, IN_MEMORY, nest.archive.image_id),
             enter(plan.IN_CONTAINER, nest.lab.machine(), IN_MEMORY),
         ]
         check_same(places)

@@ -82,7 +82,7 @@ class LabExercise:
         self._start_in_vm()
         self._start_vms()
         self._start_containers()
-        nest = Nest(self._lab, self._host, self._engine())
+        nest = Nest(self._lab, self._host, self._engine(), self._archive)
         with self._log.step("weigh") as changes:
             changes += weigh(nest, self._log)
         with self._log.step("kernel") as changes:
@@ -90,7 +90,7 @@ class LabExercise:
         for side in SideName:
             self._serve(side)
         with self._log.step("speed") as changes:
-            changes += compare_speeds(nest, self._archive.image_id, self._log)
+            changes += compare_speeds(nest, self._log)
 
     def conclude(self, result: RunResult) -> list[Conclusion]:
         """See `Exercise.conclude`."""
@@ -207,23 +207,20 @@ class LabExercise:
         plain, nested = PAIRS[side]
         own = Instance(side, 0, "").name
         inner = IN_VM if side is VM else IN_CONTAINER
-        with (
-            log.doing(plain),
-            log.client(side, lab.port(side), lab.workload.health_path) as client,
-            log.step("serve", side=side) as changes,
-        ):
-            answers = lab.declared.count(side) + (side is CONTAINER)
-            client.await_good(SERVED * answers, timeout_s=SERVE_TIMEOUT_S)
-        for variant, name in ((plain, own), (nested, inner)):
-            took = [each.ended - each.sent for each in client.requests if _is_good(each, name)]
-            if len(took) < SERVED / 2:
-                raise ExerciseError(
-                    f"{name} answered {len(took)} requests, and should have had its turn at {SERVED}",
-                    hint="`invoke lab.status` shows the front doors",
-                )
-            with log.doing(variant):
-                log.sample(plan.P50, 1000 * median(took), instance=name)
-            changes.append(f"{name}: {1000 * median(took):.1f} ms, the median of {len(took)}")
+        with log.step("serve", side=side) as changes:
+            with log.doing(plain), log.client(side, lab.port(side), lab.workload.health_path) as client:
+                answers = lab.declared.count(side) + (side is CONTAINER)
+                client.await_good(SERVED * answers, timeout_s=SERVE_TIMEOUT_S)
+            for variant, name in ((plain, own), (nested, inner)):
+                took = [each.ended - each.sent for each in client.requests if _is_good(each, name)]
+                if len(took) < SERVED / 2:
+                    raise ExerciseError(
+                        f"{name} answered {len(took)} requests, and should have had its turn at {SERVED}",
+                        hint="`invoke lab.status` shows the front doors",
+                    )
+                with log.doing(variant):
+                    log.sample(plan.P50, 1000 * median(took), instance=name)
+                changes.append(f"{name}: {1000 * median(took):.1f} ms, the median of {len(took)}")
 
     def _client(self, side: SideName) -> Client:
         """A client whose requests tell when something answers; those that fail meanwhile tell nothing."""

@@ -130,7 +130,7 @@ class Reader:
         self.read.append(section.key)
 
     def after(self, section: Any, changes: list[str]) -> None:
-        self.told[section.key] = changes
+        self.told[section.key] = list(changes)  # what is told later, nobody reads
 
 
 def log_of(name: str, reader: Reader) -> Log:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
 import pytest
+from slow_server import Handler
 from stack_worlds import HOST_BOOT, VM_PROCESSES, Reader, log_of, status
 
 from pairlab.errors import CommandError, ExerciseError, SideError
-from pairlab.exercise import ContainerArchive, Declaration, Log
+from pairlab.exercise import ContainerArchive, Declaration, Log, hybrid
 from pairlab.exercise import _hybrid_figures as plan
 from pairlab.exercise._guest_engine import GuestEngine
 from pairlab.exercise._hybrid_look import Nest, tell_kernels, weigh
@@ -71,7 +73,7 @@ class NestedSide:
 class NestedLab:
     """vm/1 has an engine, container/machine/0 holds a VM."""
 
-    archive: Path
+    archive: ContainerArchive
     machine_boot: str = "machine-boot"
     workload: Any = WEB
     declared: Declaration = field(
@@ -90,9 +92,6 @@ class NestedLab:
     def machine(self) -> AnsweringRunner:
         return booted(self.machine_boot)
 
-    def container_archive(self) -> ContainerArchive:
-        return ContainerArchive(self.archive, IMAGE)
-
     def image_bytes(self, side: SideName) -> int:
         return 100 if side is SideName.VM else 50
 
@@ -104,12 +103,27 @@ class NestedLab:
 def lab(tmp_path: Path) -> NestedLab:
     archive = tmp_path / "image.tar"
     archive.write_bytes(b"x" * 7)
-    return NestedLab(archive)
+    return NestedLab(ContainerArchive(archive, IMAGE))
 
 
 def nest(lab: NestedLab) -> tuple[Nest, Log]:
-    made = Nest(lab, 1, GuestEngine(lab.engine_host))  # type: ignore[arg-type]
+    made = Nest(lab, 1, GuestEngine(lab.engine_host), lab.archive)  # type: ignore[arg-type]
     return made, log_of("hybrid", Reader())
+
+
+def test_who_asks_the_plain_and_the_nested_one_is_told_within_the_step(
+    lab: NestedLab, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hybrid, "SERVED", 3)
+    monkeypatch.setattr(lab, "port", lambda side: port, raising=False)
+    Handler.instances = cycle(["vm/0", hybrid.IN_VM])
+    reader = Reader()
+    log = log_of("hybrid", reader)
+    log.values |= LabExercise.example
+    LabExercise(lab, log)._serve(SideName.VM)  # type: ignore[arg-type]
+    assert [line.partition(":")[0] for line in reader.told["serve"]] == ["vm/0", hybrid.IN_VM]
+    assert [sample.variant for sample in log.samples] == [plan.VM.key, plan.IN_VM.key]
+    assert [timeline.variant for timeline in log.timelines] == [plan.VM.key]
 
 
 def found(log: Log, question: str) -> dict[str, Finding]:

@@ -11,7 +11,7 @@ import pytest
 from stack_worlds import Reader, log_of
 from test_overhead import FakeSide, Inside, tools
 
-from pairlab.exercise import Log, _hybrid_speed, _overhead_place
+from pairlab.exercise import ContainerArchive, Log, _hybrid_speed, _overhead_place
 from pairlab.exercise import _hybrid_figures as plan
 from pairlab.exercise._guest_engine import EachInContainer, GuestEngine
 from pairlab.exercise._hybrid_look import Nest
@@ -63,8 +63,9 @@ class World:
 
     def compare(self) -> tuple[list[str], Log]:
         log = log_of("hybrid", Reader())
-        nest = Nest(self.lab, 1, GuestEngine(self.engine))  # type: ignore[arg-type]
-        return compare_speeds(nest, IMAGE, log), log
+        image = ContainerArchive(Path("image.tar"), IMAGE)
+        nest = Nest(self.lab, 1, GuestEngine(self.engine), image)  # type: ignore[arg-type]
+        return compare_speeds(nest, log), log
 
 
 @pytest.fixture
