@@ -36,7 +36,7 @@ class LabExercise:
     question = "How much of its host's speed has a program in a container, and in a VM?"
     section = "Performance overhead; HPC"
     repeat = 3
-    is_long = False
+    is_long = True
     vms = 1
     replicas = 1
     example: ClassVar[Mapping[str, Any]] = {"lab": "dev", "accelerator": "tcg", "cores": 2}

@@ -86,6 +86,13 @@ def test_every_exercise_is_run_in_the_order_of_the_course() -> None:
     assert chosen("scale, patch", every=False) == ["scale", "patch"]
 
 
+def test_with_all_the_short_ones_alone_are_repeated_as_often_as_a_claim_needs() -> None:
+    every = exercise.names()
+    repeated = [name for name in every if exercise.usual_repetitions(name, every) > 1]
+    assert repeated == ["footprint", "manage", "stack"]
+    assert exercise.usual_repetitions("overhead", ["overhead", "stack"]) == 3
+
+
 def test_nothing_to_resume_is_told_before_a_lab_is_touched() -> None:
     with pytest.raises(UsageError, match="nothing to resume"):
         run(Workbench(lambda _: None), ["stack"], "trial", resume=True, ephemeral=True)
