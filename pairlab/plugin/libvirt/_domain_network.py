@@ -42,7 +42,8 @@ def network_of(connection: Any, interface: Values) -> Any | None:
     network = found(look, wanted)
     if network is None:
         raise PluginError(
-            f"there is no network {wanted!r}", hint="`virsh net-list --all` shows those there are"
+            f"there is no network {wanted!r}",
+            hint=f"`virsh -c '{connection.getURI()}' net-list --all` shows those there are",
         )
     return network
 

@@ -25,7 +25,8 @@ def connect_failure(error: Any, uri: str) -> PluginError:
     """The error for a connection that could not be opened."""
     said = str(error).strip()
     if "+ssh" in uri:
-        hint = "does `virsh -c URI version` work? the key (keyfile=) and the host key (known_hosts=) must fit"
+        keys = "the key (keyfile=) and the host key (known_hosts=) must fit"
+        hint = f"does `virsh -c '{uri}' version` work? {keys}"
     elif "Permission denied" in said or "authentication" in said.lower():
         hint = GROUP_HINT
     else:

@@ -90,7 +90,8 @@ def pool_named(connection: Any, name: str) -> Any:
     pool = found(connection.storagePoolLookupByName, name)
     if pool is None:
         raise PluginError(
-            f"there is no storage pool {name!r}", hint="`virsh pool-list --all` shows those there are"
+            f"there is no storage pool {name!r}",
+            hint=f"`virsh -c '{connection.getURI()}' pool-list --all` shows those there are",
         )
     if not pool.isActive():
         pool.create(0)

@@ -288,6 +288,9 @@ class FakeLibvirt:
     def defineXML(self, xml: str) -> FakeDomain:  # noqa: N802
         return FakeDomain(ET.fromstring(xml), self.domains)
 
+    def getURI(self) -> str:  # noqa: N802
+        return "qemu:///system"
+
     def networkLookupByName(self, name: str) -> Any:  # noqa: N802
         return self._by_name(self.networks, name, libvirt.VIR_ERR_NO_NETWORK)
 

@@ -12,9 +12,11 @@ import libvirt
 import pytest
 
 from pairlab.errors import PluginError
+from pairlab.plugin.libvirt._domain_network import network_of
 from pairlab.plugin.libvirt._failures import connect_failure, operation_failure
 from pairlab.plugin.libvirt._source import open_source
 from pairlab.plugin.libvirt._ssh import dialled
+from pairlab.plugin.libvirt._storage import pool_named
 from pairlab.plugin.libvirt.client import Client, connect, open_connection
 
 
@@ -110,12 +112,35 @@ def test_resources_are_imported_without_libvirt_python() -> None:
         ("qemu:///system", "Failed to connect socket: Permission denied", "group `libvirt`"),
         ("qemu:///system", "Failed to connect socket: No such file or directory", "invoke lab.setup"),
         ("qemu+ssh://h/system", "Host key verification failed", "known_hosts"),
+        ("qemu+ssh://h/system", "Host key verification failed", "virsh -c 'qemu+ssh://h/system' version"),
     ],
 )
 def test_connect_failures_name_their_remedy(uri: str, words: str, hint: str) -> None:
     told = connect_failure(failure(libvirt.VIR_ERR_SYSTEM_ERROR, words), uri)
     assert hint in told.hint
     assert words in told.message
+
+
+class Empty:
+    """A daemon elsewhere, which has nothing."""
+
+    def getURI(self) -> str:  # noqa: N802
+        return "qemu+ssh://h/system"
+
+    def networkLookupByName(self, name: str) -> Any:  # noqa: N802
+        raise failure(libvirt.VIR_ERR_NO_NETWORK, f"no network {name}")
+
+    def storagePoolLookupByName(self, name: str) -> Any:  # noqa: N802
+        raise failure(libvirt.VIR_ERR_NO_STORAGE_POOL, f"no pool {name}")
+
+
+def test_what_is_not_there_is_looked_for_where_it_was_missed() -> None:
+    with pytest.raises(PluginError, match="there is no network 'lan'") as network:
+        network_of(Empty(), {"networkName": "lan"})
+    with pytest.raises(PluginError, match="there is no storage pool 'disks'") as pool:
+        pool_named(Empty(), "disks")
+    for told, command in ((network, "net-list"), (pool, "pool-list")):
+        assert f"`virsh -c 'qemu+ssh://h/system' {command} --all`" in told.value.hint
 
 
 @pytest.mark.parametrize(
