@@ -57,7 +57,7 @@ class LabExercise:
     is_long = False
     vms = max(plan.COUNTS)
     replicas = max(plan.COUNTS)
-    example: ClassVar[Mapping[str, Any]] = {"lab": "dev", "count": 2, "side": "vm"}
+    example: ClassVar[Mapping[str, Any]] = {"lab": "dev", "count": 2, "side": "vm", "port": 8081}
     figures = plan.FIGURES
     variants = plan.VARIANTS
     summary = plan.SUMMARY
@@ -114,7 +114,7 @@ class LabExercise:
         with (
             self._log.doing(plan.SERVING[side]),
             self._log.client(side, lab.port(side), lab.workload.health_path) as client,
-            self._log.step("serve", side=side) as changes,
+            self._log.step("serve", side=side, port=lab.port(side)) as changes,
         ):
             client.await_good(SERVED)
             weighed = self._weigh(side)

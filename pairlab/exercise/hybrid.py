@@ -41,7 +41,7 @@ class LabExercise:
     is_long = True
     vms = 1
     replicas = 1
-    example: ClassVar[Mapping[str, Any]] = {"lab": "dev", "host": "vm/2", "side": "vm"}
+    example: ClassVar[Mapping[str, Any]] = {"lab": "dev", "host": "vm/2", "side": "vm", "port": 8081}
     figures = plan.FIGURES
     variants = plan.VARIANTS
     summary = plan.SUMMARY
@@ -207,7 +207,7 @@ class LabExercise:
         plain, nested = PAIRS[side]
         own = Instance(side, 0, "").name
         inner = IN_VM if side is VM else IN_CONTAINER
-        with log.step("serve", side=side) as changes:
+        with log.step("serve", side=side, port=lab.port(side)) as changes:
             with log.doing(plain), log.client(side, lab.port(side), lab.workload.health_path) as client:
                 answers = lab.declared.count(side) + (side is CONTAINER)
                 client.await_good(SERVED * answers, timeout_s=SERVE_TIMEOUT_S)

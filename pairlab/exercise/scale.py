@@ -48,6 +48,7 @@ class LabExercise:
     replicas = FEW
     example: ClassVar[Mapping[str, Any]] = {
         "lab": "dev", "side": "vm", "setting": "vms", "count": FEW, "few": FEW, "many": MANY,
+        "port": 8081,
     }  # fmt: skip
     figures = plan.FIGURES
     variants = plan.VARIANTS
@@ -154,7 +155,7 @@ class LabExercise:
     def _spike(self, fleet: Fleet, variant: Variant) -> None:
         log = self._log
         with log.doing(variant):
-            words = _words(fleet) | {"count": len(fleet.indexes)}
+            words = _words(fleet) | {"count": len(fleet.indexes), "port": self._lab.port(fleet.side)}
             with self._loaded(fleet, sampled=False) as client, log.step("spike", **words) as changes:
                 found = spike(client)
                 changes.append(f"latencies are normal again {found.normal_s:.1f} s after the spike")
