@@ -272,11 +272,12 @@ def down(
     _: Context, lab: str = DEFAULT_LAB, all_: bool = False, orphans: bool = False, yes: bool = False
 ) -> None:
     """Destroy a lab, and say what was removed."""
+    from pairlab.model import check_lab_name
     from pairlab.report import terminal
     from pairlab.session import lab as session_lab
 
     bench, confirm = _bench(), _confirm(yes)
-    for name in session_lab.labs(bench) if all_ else [lab]:
+    for name in session_lab.labs(bench) if all_ else [check_lab_name(lab)]:
         if confirm(f"destroy lab {name!r} and everything in it?"):
             terminal.show_removed(name, session_lab.down(bench, name, orphans=orphans))
 
@@ -417,6 +418,9 @@ def run_exercise(
     from pairlab.session import exercises, host
     from pairlab.session import lab as session_lab
 
+    wanted, repetitions = exercises.chosen(names, every=all_), repeat or (1 if step and not resume else None)
+    folder = Path(out) if out else None
+    exercises.check(lab, repeat=repetitions, ephemeral=ephemeral, out=folder)
     bench = _bench()
     if ephemeral:
         settings = session_lab.check(lab, {})
@@ -424,12 +428,12 @@ def run_exercise(
         host.enter_groups(bench, settings, [sys.executable, *sys.argv])
     ran = exercises.run(
         bench,
-        exercises.chosen(names, every=all_),
+        wanted,
         lab,
-        repeat=repeat or (1 if step and not resume else None),
+        repeat=repetitions,
         ephemeral=ephemeral,
         resume=resume,
-        out=Path(out) if out else None,
+        out=folder,
         audience=progress.Guide() if step else None,
         display=None if step else progress.follow,
     )

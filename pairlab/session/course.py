@@ -108,15 +108,16 @@ class Course:
     display: Display | None = None
     _ended: list[Ended] = field(default_factory=list[Ended])
     _broken: LabError | None = None
+    _lab_is_ours: bool = False
 
     def run(self, *, ephemeral: bool) -> Ran:
         """Run them all.
 
         Args:
-            ephemeral: Bring the lab up before, and take it down afterwards whatever happens.
+            ephemeral: Make the lab before, and take it down afterwards whatever happens.
 
         Raises:
-            ConflictError: What was kept cannot be continued here.
+            ConflictError: Another run has made the lab meanwhile, or what was kept cannot be continued here.
             LabError: The only one failed.
         """
         for each in self.planned:
@@ -126,15 +127,18 @@ class Course:
             return Ran(self.run_set.id, [_reused(each) for each in self.planned])
         try:
             if ephemeral:
-                self.stage.up()
+                self.stage.up(self._own_lab)
             self._check_kept(fresh=ephemeral)
             return self._run_all()
         except KeyboardInterrupt:
             self.tell("stopping: what was measured is kept, and the same command with --resume goes on")
             raise
         finally:
-            if ephemeral:
+            if self._lab_is_ours:
                 self.stage.down()
+
+    def _own_lab(self) -> None:
+        self._lab_is_ours = True
 
     def _check_kept(self, *, fresh: bool) -> None:
         kept = [each for each in self.planned if each.kept]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,12 +11,13 @@ from typing import Any
 
 from pairlab import exercise
 from pairlab.circumstances import RunSet
-from pairlab.errors import ConflictError, UsageError
+from pairlab.errors import UsageError
 from pairlab.exercise._log import Audience
-from pairlab.model import load_spec
+from pairlab.model import check_lab_name
 from pairlab.session.course import Course, Display, Ran
 from pairlab.session.exclusive import running_exercises
 from pairlab.session.forecast import expected_s, read_past
+from pairlab.session.lab import refuse_known
 from pairlab.session.reports import results_dir
 from pairlab.session.resume import Planned, plan
 from pairlab.session.stage import LabStage
@@ -82,6 +84,28 @@ def chosen(text: str, *, every: bool) -> list[str]:
     return wanted
 
 
+def check(lab: str, *, repeat: int | None = None, ephemeral: bool = False, out: Path | None = None) -> None:
+    """Refuse what cannot be run, before anything is set up or touched; for the arguments see `run`.
+
+    Raises:
+        UsageError: No lab may have this name, repetitions make no sense, or the results cannot be kept.
+        ConflictError: The lab is up, and would be taken down.
+    """
+    check_lab_name(lab)
+    if repeat is not None and not 1 <= repeat <= 100:
+        raise UsageError(f"{repeat} repetitions are not possible", hint="give --repeat a number of 1 to 100")
+    folder = out or results_dir()
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.exists(path))
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        cause = "may not be written" if there.is_dir() else "is not a directory"
+        raise UsageError(
+            f"results cannot be kept in {folder}: {there} {cause}",
+            hint="give --out a folder of yours",
+        )
+    if ephemeral:
+        refuse_known(lab)
+
+
 def run(
     bench: Workbench,
     names: list[str],
@@ -101,7 +125,7 @@ def run(
         names: Which, as `chosen` gives them.
         lab: On which lab.
         repeat: Repetitions; None takes what each exercise needs for a claim.
-        ephemeral: Bring the lab up before, and take it down afterwards whatever happens.
+        ephemeral: Make the lab before, and take it down afterwards whatever happens.
         resume: Go on with the last set of runs: what is complete is not run again, and what was
             interrupted goes on with its first missing repetition.
         out: Folder for the results; None takes the user's.
@@ -113,17 +137,11 @@ def run(
 
     Raises:
         UsageError: There is no such lab, the number of repetitions makes no sense, or nothing can be resumed.
-        ConflictError: Exercises run on this lab already, or images are being removed, or what is to be
-            resumed was measured elsewhere.
+        ConflictError: Exercises run on this lab already, or another run made it, or images are being
+            removed, or what is to be resumed was measured elsewhere.
         ExerciseError: The only one failed; what it had measured is kept, marked incomplete.
     """
-    if repeat is not None and not 1 <= repeat <= 100:
-        raise UsageError(f"{repeat} repetitions are not possible", hint="give --repeat a number of 1 to 100")
-    if ephemeral and load_spec(lab) is not None:
-        raise ConflictError(
-            f"lab {lab!r} is up, and --ephemeral would take it down at the end",
-            hint="leave --ephemeral out, or give another --lab",
-        )
+    check(lab, repeat=repeat, ephemeral=ephemeral, out=out)
     folder = out or results_dir()
     with running_exercises(lab):
         if resume:

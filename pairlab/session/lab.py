@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -91,7 +91,12 @@ def preview(bench: Workbench, lab: str, overrides: Mapping[str, Any]) -> Outcome
 
 
 def up(
-    bench: Workbench, lab: str, overrides: Mapping[str, Any], *, updates: ContainerImage | None = None
+    bench: Workbench,
+    lab: str,
+    overrides: Mapping[str, Any],
+    *,
+    updates: ContainerImage | None = None,
+    on_created: Callable[[], None] | None = None,
 ) -> UpResult:
     """Bring a lab up, or make it what is declared now; ends when every instance answers.
 
@@ -100,10 +105,11 @@ def up(
         lab: Its name.
         overrides: Settings that take the place of its file's.
         updates: Image of a package repository that both sides get; None for none.
+        on_created: The lab must be a new one: called once it is this run's own. None takes any.
 
     Raises:
         SettingError: A setting is wrong; nothing was touched.
-        ConflictError: A port or the subnet is taken; nothing was created.
+        ConflictError: A port or the subnet is taken, or the lab is not new; nothing was created.
         RolledBackError: The orchestrator took a release back: containers are what they were before.
         EngineError: The engine failed; what was made is recorded, and the next `up` or `down` goes on.
         SideError: An instance never answered.
@@ -116,6 +122,10 @@ def up(
     _check_conflicts(bench, placeholder_spec(lab, settings, stack.tiers), previous)
     if previous is None:
         _refuse_strangers(bench, engine, lab, settings)
+    if on_created is not None:
+        refuse_known(lab)
+        engine.create(lab)
+        on_created()
     spec, tiers, reason = _make_spec(bench, lab, settings, stack)
     spec = replace(spec, updates=updates)
     record_spec(spec, tiers)
@@ -191,6 +201,19 @@ def _refuse_strangers(bench: Workbench, engine: Engine, lab: str, settings: Sett
             f"this host has a lab {lab!r} that this state does not know: {', '.join(sorted(found))}",
             hint="choose another name if it is somebody else's; if it is nobody's, "
             f"`invoke lab.down --lab {lab} --orphans` removes it",
+        )
+
+
+def refuse_known(lab: str) -> None:
+    """Refuse to make, and to take down afterwards, a lab that a run has declared already.
+
+    Raises:
+        ConflictError: One has.
+    """
+    if load_spec(lab) is not None:
+        raise ConflictError(
+            f"lab {lab!r} is up, and --ephemeral would take it down at the end",
+            hint="leave --ephemeral out, or give another --lab",
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -27,8 +28,15 @@ class Stage(Protocol):
 
     name: str
 
-    def up(self) -> None:
-        """Bring it up."""
+    def up(self, on_created: Callable[[], None]) -> None:
+        """Make it and bring it up.
+
+        Args:
+            on_created: Called once the lab is this run's own.
+
+        Raises:
+            ConflictError: Another run made it.
+        """
 
     def down(self) -> None:
         """Take it down."""
@@ -63,9 +71,9 @@ class LabStage:
         self.name = lab
         self._bench = bench
 
-    def up(self) -> None:
+    def up(self, on_created: Callable[[], None]) -> None:
         """See `Stage.up`."""
-        labs.up(self._bench, self.name, {})
+        labs.up(self._bench, self.name, {}, on_created=on_created)
 
     def down(self) -> None:
         """See `Stage.down`."""

@@ -38,15 +38,22 @@ class FakeLive:
 
 @dataclass
 class FakeStage:
-    """A lab to be, whose restoring may fail."""
+    """A lab to be: another run may have taken its name, and it may fail to come up or to be restored."""
 
     name: str = "trial"
     done: list[str] = field(default_factory=list)
     broken: LabError | None = None
+    taken: LabError | None = None
+    broken_up: LabError | None = None
     surroundings: Environment = field(default_factory=environment)
 
-    def up(self) -> None:
+    def up(self, on_created: Callable[[], None]) -> None:
+        if self.taken:
+            raise self.taken
+        on_created()
         self.done.append("up")
+        if self.broken_up:
+            raise self.broken_up
 
     def down(self) -> None:
         self.done.append("down")

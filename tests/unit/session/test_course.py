@@ -10,7 +10,7 @@ from course_worlds import SET, Script, Trial
 
 from pairlab import exercise
 from pairlab.circumstances import RunSet
-from pairlab.errors import EngineError, ExerciseError, LabError
+from pairlab.errors import ConflictError, EngineError, ExerciseError, LabError
 from pairlab.result_files import read_result, result_files
 from pairlab.session.resume import Planned
 
@@ -101,6 +101,18 @@ def test_an_interruption_stops_all_at_once_and_takes_an_ephemeral_lab_down(trial
     (kept,) = [read for path in result_files([made.out]) if not (read := read_result(path)).complete]
     assert (kept.exercise, kept.incomplete_reason, kept.finished) == ("two", "it was interrupted", 1)
     assert any("--resume goes on" in line for line in made.told)
+
+
+def test_only_a_lab_that_this_run_made_is_taken_down(trial: MakeTrial) -> None:
+    made = trial(Script())
+    made.stage.taken = ConflictError("lab 'trial' is there already", hint="wait")
+    with pytest.raises(ConflictError):
+        made.run(ALL)
+    assert made.stage.done == []
+    made.stage.taken, made.stage.broken_up = None, failure()
+    with pytest.raises(ExerciseError):
+        made.run(ALL)
+    assert made.stage.done == ["up", "down"]
 
 
 def test_a_lab_that_was_up_before_stays_up(trial: MakeTrial) -> None:

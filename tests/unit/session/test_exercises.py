@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from invoke.context import Context
 
 from pairlab import exercise
 from pairlab.errors import ConflictError, ExerciseError, UsageError
 from pairlab.report import terminal
 from pairlab.result_files import write_result
+from pairlab.session import host
 from pairlab.session.course import Ended, Ran
 from pairlab.session.exclusive import removing_images, running_exercises
-from pairlab.session.exercises import Listed, chosen, list_exercises, run
+from pairlab.session.exercises import Listed, check, chosen, list_exercises, run
 from pairlab.session.images import prune_images
 from pairlab.session.reports import results_dir
 from pairlab.session.workbench import Workbench
+from tasks import down, run_exercise
 from tests.report_worlds import cut_short, patch_result
 
 
@@ -96,6 +100,33 @@ def test_with_all_the_short_ones_alone_are_repeated_as_often_as_a_claim_needs() 
 def test_nothing_to_resume_is_told_before_a_lab_is_touched() -> None:
     with pytest.raises(UsageError, match="nothing to resume"):
         run(Workbench(lambda _: None), ["stack"], "trial", resume=True, ephemeral=True)
+
+
+def test_what_cannot_be_run_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(host, "setup", lambda *_, **__: pytest.fail("the host is set up"))
+    for words, told in (
+        ({"lab": "../x"}, "'../x' cannot name a lab"),
+        ({"out": f"{tmp_path}/file/results"}, f"{tmp_path}/file is not a directory"),
+        ({"repeat": 101}, "101 repetitions are not possible"),
+        ({"names": "patsch"}, "'patsch'"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            run_exercise.body(Context(), **{"names": "stack", "ephemeral": True, **words})
+        assert ended.value.code == 2
+        assert told in capsys.readouterr().err
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(UsageError, match="may not be written"):
+        check("trial")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_lab_name_is_refused_before_anything_is_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        down.body(Context(), lab="../x")
+    assert "'../x' cannot name a lab" in capsys.readouterr().err
 
 
 def test_the_list_tells_what_each_and_all_take(capsys: pytest.CaptureFixture[str]) -> None:

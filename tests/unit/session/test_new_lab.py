@@ -1,0 +1,73 @@
+"""A lab that must be new is this run's own before anything is built for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from pairlab.errors import ConflictError
+from pairlab.model import Settings, lab_dir, load_spec, placeholder_spec
+from pairlab.session import lab as labs
+from pairlab.session.spec import record_spec
+from pairlab.session.workbench import Workbench
+
+HELD = ConflictError("lab 'dev' is there already", hint="wait")
+
+
+class Bench:
+    """Tools with which nothing is on this host yet; what is built ends the test."""
+
+    def __init__(self, held: ConflictError | None) -> None:
+        self.done: list[str] = []
+        self._held = held
+        self.progress = self.done.append
+
+    def engine(self, _: Settings) -> Any:
+        return self
+
+    def create(self, lab: str) -> None:
+        if self._held:
+            raise self._held
+        self.done.append(f"created {lab}")
+
+    def side(self, *_: Any) -> Any:
+        return SimpleNamespace(leftovers=list, close=lambda: None)
+
+
+@pytest.fixture(autouse=True)
+def free_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAIRLAB_STATE", str(tmp_path))
+    monkeypatch.setattr(labs, "_check_conflicts", lambda *_: None)
+
+    def build(bench: Any, *_: Any) -> Any:
+        bench.done.append("built")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(labs, "_make_spec", build)
+
+
+def bring_up(bench: Bench) -> None:
+    labs.up(cast(Workbench, bench), "dev", {}, on_created=lambda: bench.done.append("ours"))
+
+
+def test_it_is_made_before_anything_is_built() -> None:
+    bench = Bench(None)
+    with pytest.raises(KeyboardInterrupt):
+        bring_up(bench)
+    assert bench.done == ["created dev", "ours", "built"]
+
+
+def test_one_that_another_run_made_is_left_alone() -> None:
+    bench = Bench(HELD)
+    with pytest.raises(ConflictError, match="there already"):
+        bring_up(bench)
+    lab_dir("dev").mkdir(parents=True)
+    record_spec(placeholder_spec("dev", Settings(), lambda *_: []), [])
+    assert load_spec("dev") is not None
+    free = Bench(None)
+    with pytest.raises(ConflictError, match="is up, and --ephemeral"):
+        bring_up(free)
+    assert bench.done == free.done == []
