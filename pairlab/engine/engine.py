@@ -6,6 +6,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -17,7 +18,8 @@ import yaml
 from pulumi import automation
 from pulumi.automation import errors as automation_errors
 
-from pairlab.engine.interrupt import interruptible
+from pairlab.engine.interrupt import interruptible, write_apart
+from pairlab.engine.own_files import replace_at_once, write_first
 from pairlab.engine.plugins import PluginUse
 from pairlab.engine.recorder import Progress, Recorder, plain
 from pairlab.engine.state_files import FILE, StateFiles, resolved
@@ -68,7 +70,9 @@ class Engine:
         self._work_dir = state / "engine"
         self._work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._write_manifest(manifest, plugins, launchers)
-        self._command = automation.PulumiCommand(str(cli_root) if cli_root else None, skip_version_check=True)
+        cli = cli_root / "bin" / "pulumi" if cli_root else Path(shutil.which("pulumi") or "pulumi")
+        write_apart(cli, self._work_dir)
+        self._command = automation.PulumiCommand(str(self._work_dir), skip_version_check=True)
 
     def labs(self) -> list[str]:
         """Names of the labs in this backend.
@@ -226,7 +230,7 @@ class Engine:
         ]
         if embedded:
             project["plugins"] = {"providers": embedded}
-        (self._work_dir / "Pulumi.yaml").write_text(yaml.safe_dump(project, sort_keys=False))
+        replace_at_once(self._work_dir / "Pulumi.yaml", yaml.safe_dump(project, sort_keys=False))
 
     def _environment(self) -> dict[str, str]:
         environment = {"PULUMI_BACKEND_URL": self.backend, "PULUMI_SKIP_UPDATE_CHECK": "true"}
@@ -237,9 +241,7 @@ class Engine:
     def _passphrase_file(self) -> Path:
         path = self._state / "passphrase"
         if not path.exists():
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_urlsafe(32))
+            write_first(path, secrets.token_urlsafe(32))
         return path
 
     def _workspace(self, program: Program | None) -> automation.LocalWorkspace:

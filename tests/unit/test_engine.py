@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pairlab.engine.engine import Engine
+from pairlab.engine.own_files import replace_at_once, write_first
 from pairlab.errors import ConflictError, EngineError, StateLockedError, UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -183,3 +184,13 @@ def test_a_wrong_backend_is_told_with_the_next_step(world: World, monkeypatch: p
         with pytest.raises(EngineError, match="unable to open bucket: no such host") as reason:
             ask()
         assert "PULUMI_BACKEND_URL" in reason.value.hint
+
+
+def test_the_passphrase_of_the_first_of_two_runs_stays(tmp_path: Path) -> None:
+    passphrase = tmp_path / "passphrase"
+    for text in ("first", "second"):
+        write_first(passphrase, text)
+    assert passphrase.read_text() == "first"
+    assert passphrase.stat().st_mode & 0o777 == 0o600
+    replace_at_once(passphrase, "third")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("passphrase", "third")]
