@@ -227,7 +227,11 @@ def shell(_: Context, instance: str, lab: str = DEFAULT_LAB) -> None:
 @task(
     name="exec",
     positional=["instance", "command"],
-    help=LAB | {"instance": "Which one, such as vm/0.", "command": "What to run, one quoted string."},
+    help=LAB
+    | {
+        "instance": "Which one, such as vm/0.",
+        "command": "What to run, one quoted string; no shell reads it.",
+    },
 )
 @command
 def exec_(_: Context, instance: str, command: str, lab: str = DEFAULT_LAB) -> None:
@@ -390,7 +394,7 @@ def list_exercises(_: Context, json: bool = False) -> None:
     | JSON
     | YES
     | {
-        "names": "Which, separated by commas; `invoke exercise.list` shows them.",
+        "names": "Which; several by commas, as in patch,startup. `invoke exercise.list` shows them.",
         "all_": "Every exercise.",
         "repeat": "Repetitions; 0 takes as many as suffice for a claim; of a long one of --all, one.",
         "ephemeral": "Bring the lab up before, and take it down afterwards whatever happens.",

@@ -23,6 +23,7 @@ from pairlab.host import packages
 from pairlab.image.nested import engine_recipe
 from pairlab.image.recipe import BASE_PACKAGES, TOOLS, VM_PACKAGES, container_recipe, vm_recipe
 from pairlab.model import ContainerImage, Settings, SideName, parse_instance_name, placeholder_spec
+from pairlab.render import TEMPLATES
 from stacks import pair
 from tests.unit.test_stacks import declare_spec
 
@@ -66,6 +67,7 @@ BUILT_IN = {"cd", "kill"}
 SYNTAX = {"do", "done", "time"}
 ROOTS = {"apt-get", "dmesg", "modprobe", "podman", "systemctl", "systemd-analyze"}
 """Ask the kernel, systemd or dpkg for what an ordinary account in the instances may not."""
+ROOT = TEMPLATES.parent
 URI = ["--connect", Settings().libvirt_uri]
 OPERATORS = {"|", "||", "&", "&&", ";", ";;", "(", ")", "<", ">", ">>"}
 SUBSTITUTED = re.compile(r"'[^']*'|\$\(([^()]*)\)")
@@ -321,3 +323,24 @@ BAD = {
 def test_a_command_that_cannot_be_typed_is_found(line: str, names: frozenset[str]) -> None:
     text = Text({SideName.VM: 2, SideName.CONTAINER: 2}, "vm/2", names)
     assert BAD[line] in "; ".join(check(line, text))
+
+
+def test_every_command_that_a_page_or_a_hint_names_is_one() -> None:
+    """Only its task and its options: a hint may leave out what everybody knows."""
+    found = set[str]()
+    for pattern in ("*.md", "docs/**/*.md", "pairlab/**/*.py", "stacks/*.py", "tasks.py"):
+        for path in ROOT.glob(pattern):
+            text = path.read_text(encoding="utf-8")
+            found |= set(re.findall(r"(?:`|^\$ )(?:\./inv|invoke) ([a-z][^`'\n>;&|]*)", text, re.MULTILINE))
+    assert len(found) > 50
+    assert [line for line in sorted(found) if not is_known(line)] == []
+    assert not is_known("lab.upp --lab dev")
+    assert not is_known("lab.up --lab dev --containers 2")
+
+
+def is_known(line: str) -> bool:
+    """Whether there is such a task, with these options."""
+    known = {name: task for task in tasks.ns.to_contexts() for name in (task.name, *task.aliases)}
+    name, *words = line.split()
+    options = {word.partition("=")[0] for word in words if re.match(r"--[a-z]", word)}
+    return name in known and options <= known[name].flags.keys()
