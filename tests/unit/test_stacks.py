@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+import runpy
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -348,3 +351,25 @@ def test_the_stacks_are_plain_data_to_json(stack: str) -> None:
     # What the engine records must not hold objects that print their memory address.
     text = json.dumps(declare(stack).inputs, default=str)
     assert " object at 0x" not in text
+
+
+@pytest.mark.parametrize(
+    ("lab", "settings", "told"),
+    [
+        ("nowhere", {}, "there is no lab 'nowhere': Pulumi.nowhere.yaml does not exist"),
+        ("No_Lab", {}, "'No_Lab' cannot name a lab"),
+        ("dev", {"stack": "unheard_of"}, "no stack is named 'unheard_of'"),
+        ("dev", {"stack": "swarm"}, "no stack is named 'swarm'"),
+        ("dev", {"vms": "many"}, "setting 'vms' is 'many'"),
+        ("dev", {}, "lab 'dev' was never up"),
+    ],
+)
+def test_the_whole_cli_is_told_without_a_traceback_what_is_wrong(
+    lab: str, settings: dict[str, str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAIRLAB_STATE", str(tmp_path))
+    pulumi.runtime.set_mocks(Recorder(), project="pairlab", stack=lab, preview=False)
+    monkeypatch.setattr(pulumi.Config, "get", lambda _, key: settings.get(key))
+    with pytest.raises(pulumi.RunError, match=re.escape(told)) as ended:
+        runpy.run_module("stacks.__main__")
+    assert "\nnext: " in str(ended.value)
