@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import yaml
 from pulumi import automation
@@ -22,7 +21,7 @@ from pairlab.engine.interrupt import interruptible, write_apart
 from pairlab.engine.own_files import replace_at_once, write_first
 from pairlab.engine.plugins import PluginUse
 from pairlab.engine.recorder import Progress, Recorder, plain
-from pairlab.engine.state_files import FILE, StateFiles, resolved
+from pairlab.engine.state_files import FILE, StateFiles, backend_address
 from pairlab.errors import ConflictError, EngineError, LabError, StateLockedError
 from pairlab.model import Outcome
 
@@ -62,8 +61,7 @@ class Engine:
         launchers: Mapping[str, Path],
     ) -> None:
         self._state = state
-        chosen = os.environ.get("PULUMI_BACKEND_URL")
-        self.backend = resolved(chosen or f"{FILE}{quote(str(state / 'pulumi'))}")
+        self.backend = backend_address(state)
         self._files = StateFiles(self.backend) if self.backend.startswith(FILE) else None
         if self._files:
             self._files.make_folder()

@@ -12,7 +12,7 @@ import os
 import pwd
 import re
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from pairlab.errors import UsageError
 from pairlab.model import PROJECT
@@ -21,6 +21,15 @@ FILE = "file://"
 SCHEMES = (FILE, "s3://", "gs://", "azblob://", "postgres://", "https://", "http://")
 ENDINGS = (".json", ".json.gz", ".json.zst")
 ATTRIBUTES = ".attrs"  # beside each file; unlike the file, it is not written at once
+
+
+def backend_address(state: Path) -> str:
+    """Address of the state backend: `PULUMI_BACKEND_URL`, else a folder of pairlab's state directory.
+
+    Raises:
+        UsageError: It is of no kind that Pulumi knows.
+    """
+    return resolved(os.environ.get("PULUMI_BACKEND_URL") or f"{FILE}{quote(str(state / 'pulumi'))}")
 
 
 def resolved(address: str) -> str:
@@ -74,7 +83,7 @@ class StateFiles:
             cause = error.strerror or str(error)
         raise UsageError(
             f"the state cannot be kept in {self.folder}: {cause}",
-            hint="set PULUMI_BACKEND_URL to file:// and a directory of yours, or unset it",
+            hint="give PULUMI_BACKEND_URL, or PAIRLAB_STATE where that is not set, a directory of yours",
         )
 
     def labs(self) -> list[str]:

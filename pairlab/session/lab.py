@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pairlab import side as sides
+from pairlab.engine.state_files import backend_address
 from pairlab.errors import ConflictError, LabError
 from pairlab.host.accelerator import accelerator
 from pairlab.host.net import port_holder, subnet_holder
@@ -30,6 +31,7 @@ from pairlab.model import (
     lab_dir,
     load_spec,
     placeholder_spec,
+    state_dir,
 )
 from pairlab.session.keys import ensure_keys
 from pairlab.session.rollbacks import telling_rollbacks
@@ -66,9 +68,10 @@ class UpResult:
 
 
 def check(lab: str, overrides: Mapping[str, Any]) -> Settings:
-    """Refuse wrong settings before anything is touched, and return the right ones."""
+    """Refuse wrong settings, or a wrong backend, before anything is touched; return the right ones."""
     settings = load_settings(lab, overrides)
     load_stack(settings.stack)
+    backend_address(state_dir())
     return settings
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from pairlab.errors import ConflictError
+from pairlab.errors import ConflictError, UsageError
 from pairlab.model import Settings, lab_dir, load_spec, placeholder_spec
 from pairlab.session import lab as labs
 from pairlab.session.spec import record_spec
@@ -71,3 +71,9 @@ def test_one_that_another_run_made_is_left_alone() -> None:
     with pytest.raises(ConflictError, match="is up, and --ephemeral"):
         bring_up(free)
     assert bench.done == free.done == []
+
+
+def test_a_wrong_backend_is_refused_before_anything_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_BACKEND_URL", "nowhere://x")
+    with pytest.raises(UsageError, match="no address of a state backend"):
+        labs.check("dev", {})
