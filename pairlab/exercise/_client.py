@@ -112,9 +112,9 @@ class Client:
         finally:
             self._tell(GO_ON)
 
-    def mark(self, text: str) -> None:
-        """Note that something happens now."""
-        self.marks.append((time.monotonic(), text))
+    def mark(self, text: str, at: float | None = None) -> None:
+        """Note that something happens now, or happened at another moment, in seconds of `time.monotonic`."""
+        self.marks.append((time.monotonic() if at is None else at, text))
 
     def await_good(self, count: int, *, timeout_s: float = 60.0) -> None:
         """Wait until so many more requests were answered 200."""

@@ -23,6 +23,8 @@ USUAL = 95
 MOST = 0.9
 """Share of a second's requests that must be usual."""
 NORMAL_TIMEOUT_S = 60.0
+BEGINS, ENDS = "the spike begins", "the spike is over"
+"""Marks in the steady client's timeline."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,9 @@ def spike(steady: Client) -> Spike:
         burst.await_ended(int(SPIKE_HZ * SPIKE_S))
     sent = [request.sent for request in burst.requests]
     start, end = min(sent), max(sent)
+    # The step began with calm: where the spike was, only these tell.
+    steady.mark(BEGINS, start)
+    steady.mark(ENDS, end)
     before = _sent_between(steady.requests, calm_end - CALM_S, calm_end)
     steady.await_ended(len(steady.requests) + int(CALM_S * RATE_HZ))
     deadline = time.monotonic() + NORMAL_TIMEOUT_S
