@@ -114,8 +114,10 @@ class LabSide:
         self._objects.await_ended(domain, timeout_s=SHUTDOWN_TIMEOUT_S)
 
     def start(self, index: int, *, tier: str = "") -> None:
-        """See `Side.start`."""
-        self._objects.start(pick(self.instances(), self.name, tier, index).handle)
+        """See `Side.start`; whoever had a connection to it before it ended has none any more."""
+        instance = pick(self.instances(), self.name, tier, index)
+        self._ssh_to(instance).unshare()
+        self._objects.start(instance.handle)
 
     def started(self, index: int, *, tier: str = "") -> Started | None:
         """See `Side.started`: when its QEMU began."""
@@ -152,8 +154,10 @@ class LabSide:
             )
 
     def kill(self, index: int, *, tier: str = "") -> None:
-        """See `Side.kill`."""
-        self._objects.destroy(self._running(index, tier).handle)
+        """See `Side.kill`; it cannot tell those who share a connection to it."""
+        instance = self._running(index, tier)
+        self._objects.destroy(instance.handle)
+        self._ssh_to(instance).unshare()
 
     def freeze(self, index: int, *, tier: str = "") -> None:
         """See `Side.freeze`: its virtual processors stop, and with them its clock and its network."""
