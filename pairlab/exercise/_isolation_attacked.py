@@ -21,7 +21,7 @@ DISK_BYTES = 64 * MIB
 
 TAKEN = Figure(
     key="memory-taken", title="memory that the attacker got", unit="B", better="neither",
-    method="Whole MiB that one process inside had written to when the kernel ended it.",
+    method="Whole MiB that one process inside had written to when it was ended.",
 )  # fmt: skip
 MEMORY_KEPT = Figure(
     key="memory-kept", title="memory of this host that stays taken after that", unit="B",
@@ -116,6 +116,8 @@ BUSY_LIMIT = "busy neighbour: can its CPU be limited while it runs?"
 BUSY_RAISE = "busy neighbour: can it be left without a limit?"
 PANIC_ALONE = "kernel panic: does only the attacked instance end?"
 PANIC_KNOWN = "kernel panic: does its stack know?"
+ONCE = (MEMORY_ALONE, BUSY_LIMIT, BUSY_RAISE, PANIC_ALONE, PANIC_KNOWN)
+"""Asked once a run, however long it is: of them nothing is claimed."""
 SUMMARY = (
     *(
         SummaryCell(row=Row.ISOLATION, question=question, variants=[VM.key, CONTAINER.key])

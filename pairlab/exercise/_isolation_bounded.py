@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
 
-from pairlab.errors import ExerciseError, LabError
+from pairlab.errors import CommandError, ExerciseError, LabError
 from pairlab.exercise._fleet import Fleet
 from pairlab.exercise._isolation_kernel import LIMITS
 from pairlab.results import Variant
@@ -20,8 +21,14 @@ from pairlab.side import Side
 
 GRACE_S = 20.0
 """What a command in an instance gets beyond its attack's life, before it is ended from outside."""
-KILLED = 128 + 9
-"""Exit status that a shell tells of a command that was ended by SIGKILL."""
+COME_TO_ITSELF_S = 90.0
+"""How long a guest that was out of memory may answer nobody when the attack is over."""
+KILLED, ALARMED = 128 + 9, 128 + 14
+"""Exit statuses that a shell tells of a command that was ended by SIGKILL, or by its alarm."""
+TIMED_OUT = 124
+"""Exit status of `timeout` when it ended its command."""
+BY_WATCHDOG = (TIMED_OUT, KILLED, ALARMED)
+"""Exit statuses of an attack that took too long."""
 MEMINFO = "/proc/meminfo"
 PROCESS_LIMITS = ("/sys/fs/cgroup/pids.max", "/sys/fs/cgroup/pids/pids.max")
 """The limit of an instance's processes, in either version of control groups."""
@@ -30,24 +37,33 @@ KIB = 1024
 # The shell outlives what it starts, and tells how that ended.
 _WATCHED = 'life=$1; shift; timeout --kill-after=2 "$life" "$@"; echo "ended $?"'
 # It has nothing to do with the session that began it, which may not survive it.
-_DETACHED = 'out=$1; watched=$2; shift 2; setsid sh -c "$watched" sh "$@" > "$out" 2>&1 < /dev/null &'
+_DETACHED = (
+    'out=$1; watched=$2; shift 2; setsid sh -c "$watched" sh "$@" > "$out" 2>&1 < /dev/null &'
+    ' until [ -s "$out" ]; do sleep 0.1; done'
+)
 POLL_S = 1.0
-ASK_TIMEOUT_S = 5.0
+ASK_TIMEOUT_S = 10.0
+"""As long as a connection may take that is made anew under emulation."""
+ALIVE = ("running", "idle")
 
 # Each block is a string of its own: Perl would share equal ones.
+# An alarm is the kernel's: it needs no memory, and no program that runs beside.
 EXHAUST = (
-    '$| = 1; my $block = "x" x 1048576; my @held;'
-    ' for my $mib (1 .. $ARGV[0]) { push @held, $block . $mib; print "$mib\\n" }'
+    '$| = 1; my ($most, $life) = @ARGV; alarm $life; my $block = "x" x 1048576; my @held;'
+    ' for my $mib (1 .. $most) { push @held, $block . $mib; print "$mib\\n"; sleep 1 if $mib == 1 }'
 )
-"""Takes so many MiB, and says each. Argument: the most."""
+"""Takes so many MiB, and says each; rests after the first, to be seen. Arguments: the most, seconds."""
 FORK = (
-    "$| = 1; my ($most, $hold) = @ARGV; my @made; my $error = 0;"
+    "$| = 1; my ($most, $hold, $life) = @ARGV; alarm $life; my @made; my $error = 0;"
     " while (@made < $most) {"
     " my $pid = fork; unless (defined $pid) { $error = $! + 0; last }"
     " unless ($pid) { sleep $hold; exit } push @made, $pid }"
     ' print scalar(@made), " $error\\n"; sleep $hold; kill "KILL", @made;'
 )
-"""Makes children that sleep, and says how many and which error ended it. Arguments: the most, seconds."""
+"""Makes children that sleep, and says how many and which error ended it.
+
+Arguments: the most, seconds that they sleep, seconds after which it ends by an alarm.
+"""
 BURN = (
     '$| = 1; my ($count, $life) = @ARGV; print "burning\\n";'
     " for (2 .. $count) { last unless fork } alarm $life; 1 while 1;"
@@ -174,21 +190,53 @@ def detached(runner: Runner, argv: Sequence[str], life_s: float) -> Ended:
     """The same for a command under which its instance may answer nobody for a while.
 
     Raises:
-        ExerciseError: Nobody inside told how it ended.
+        CommandError: It answers nobody any more.
+        ExerciseError: The attack did not begin, or nobody inside told how it ended.
     """
     out = f"/tmp/pairlab-attack-{secrets.token_hex(6)}"
-    runner.run(["sh", "-c", _DETACHED, "sh", out, _WATCHED, f"{life_s:g}", *argv])
-    deadline = time.monotonic() + life_s + GRACE_S
+    start = ["sh", "-c", _DETACHED, "sh", out, _WATCHED, f"{life_s:g}", *argv]
+    try:
+        runner.run(start, timeout_s=GRACE_S)
+    except CommandError as error:
+        raise ExerciseError("an attack did not begin", hint=error.hint, details=error.message) from error
+    deadline = time.monotonic() + life_s + COME_TO_ITSELF_S
+    failure: LabError = _unseen()
     while time.monotonic() < deadline:
         time.sleep(POLL_S)
         try:
             ended = _told(runner.run(["cat", out], timeout_s=ASK_TIMEOUT_S).stdout)
-        except LabError:
-            continue  # it answers nobody now
+        except LabError as error:
+            failure = error  # it answers nobody now
+            continue
         if ended is not None:
-            runner.run(["rm", out])
+            with suppress(LabError):
+                runner.run(["rm", out], timeout_s=ASK_TIMEOUT_S)
             return ended
-    raise _unseen()
+        failure = _unseen()
+    raise failure
+
+
+def answers(target: Target, timeout_s: float) -> bool:
+    """Whether commands can be run in it, now or within a time."""
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            target.usual.run(["true"], timeout_s=ASK_TIMEOUT_S)
+        except LabError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(POLL_S)
+        else:
+            return True
+
+
+def switch_off_and_on(target: Target) -> None:
+    """From power off, on the disk that it has; where a supervisor brings it back, that is another one."""
+    (found,) = (each for each in target.side.instances() if each.name == target.name)
+    if found.state in ALIVE:
+        target.side.kill(0)
+    if not target.side.supervisor:
+        target.side.start(0)
 
 
 def _told(printed: str) -> Ended | None:

@@ -1,63 +1,68 @@
-"""Attacks from inside on what all instances share: memory, processes, disk, and a kernel's life.
+"""Attacks from inside on what all instances share, and who goes on after any of them.
 
 A limit is seen to be in force before each attack; what the attack left is taken away after it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from pairlab.errors import ExerciseError, LabError, SideError
+from pairlab.errors import CommandError, ExerciseError, LabError, SideError
 from pairlab.exercise import _inside
 from pairlab.exercise import _isolation_attacked as plan
-from pairlab.exercise._client import GOOD
 from pairlab.exercise._fleet import Fleet
 from pairlab.exercise._isolation_bounded import (
-    EXHAUST,
+    BY_WATCHDOG,
     FORK,
-    KILLED,
     NO_LIMIT,
     Attack,
-    Ended,
     Target,
-    available_bytes,
+    answers,
     bounded,
     check_process_limit,
-    detached,
-    memory_limit_bytes,
-    oom_kills,
     perl,
     process_limit,
+    switch_off_and_on,
 )
 from pairlab.exercise._isolation_figures import HOST_KERNEL
 from pairlab.exercise._isolation_place import Tried
-from pairlab.exercise._log import now
 from pairlab.exercise._stack_inside import boot_id
 from pairlab.model import SideName
-from pairlab.results import Verdict
+from pairlab.run import Runner
 
 if TYPE_CHECKING:
     from pairlab.exercise import Lab, Log
 
-MORE_THAN_LIMIT = 2.5
-"""How much an attacker asks for, in limits: where this host swaps, an engine allows twice the limit."""
-HOST_SHARE = 0.5
-"""The most of this host's free memory that may be asked for."""
-MEMORY_LIFE_S = 60.0
-STEADY = 20
 BACK_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 240.0
+SWITCHED = "it answered nobody any more, and had to be switched off and on"
 MOST_PROCESSES, PROCESS_LIMIT = 150, 64
 HOLD_S = 2
 PROCESSES_LIFE_S = 40.0
 DISK_LIFE_S = 60.0
 LOOK = "cat /proc/loadavg && :"
 """To look around takes one more process than to be there."""
+WAY_IN = "it worked"
+NO_WAY_IN = f"the shell did not end within {PROCESSES_LIFE_S:g} s"
 FLOOD = "/var/tmp/pairlab-flood"
 VIRTUAL_HARDWARE = "the virtual hardware"
+
+
+@dataclass
+class Aftermath:
+    """What an attack left, seen before anybody was brought back.
+
+    Attributes:
+        is_silent: The attacked one answered nobody, and was switched off and on.
+        lost: Names of others who did not go on.
+    """
+
+    is_silent: bool = False
+    lost: list[str] = field(default_factory=list[str])
 
 
 class Containment:
@@ -120,49 +125,30 @@ class Containment:
         self._alive |= there
         return lost
 
-    def memory(self, target: Target) -> Iterator[str]:
-        """One process takes memory until the kernel that owns the limit ends it."""
-        limit = memory_limit_bytes(target)
-        most = int(limit * MORE_THAN_LIMIT)
-        free = available_bytes(target.side.host())
-        if most > free * HOST_SHARE:
-            raise ExerciseError(
-                f"{target.name} may take {limit // plan.MIB} MiB, and {free // plan.MIB} MiB are free here",
-                hint="end something else on this host, or give the lab less memory",
-            )
-        held, kills = target.side.footprint(0).memory_bytes, oom_kills(target.usual)
-        ended = self._exhaust(target, most)
-        taken = max([0, *(int(line) for line in ended.said if line.isdigit())])
-        if ended.status != KILLED or oom_kills(target.usual) == kills:
-            raise ExerciseError(
-                f"a process in {target.name} took {taken} MiB of {limit // plan.MIB} and ended by itself"
-                f" (status {ended.status})",
-                hint="no memory was exhausted: there would be nothing to compare",
-            )
-        self._log.sample(plan.TAKEN, taken * plan.MIB)
-        self._log.sample(plan.MEMORY_KEPT, target.side.footprint(0).memory_bytes - held)
-        holder = (
-            VIRTUAL_HARDWARE if target.own_kernel else f"{HOST_KERNEL} (a control group's limit of memory)"
-        )
-        whose = "its own kernel ended it" if target.own_kernel else "this host's kernel ended it"
-        tried = f"took memory, under a limit of {limit // plan.MIB} MiB"
-        happened = f"got {taken} MiB, then {whose} by SIGKILL"
-        yield self._who_goes_on(target, plan.MEMORY_ALONE, tried, happened, holder)
+    @contextmanager
+    def brought_back(self, target: Target, is_well: Callable[[], bool] = lambda: True) -> Iterator[Aftermath]:
+        """Whatever an attack in the block does, the attacked one can be worked in after it.
 
-    def _exhaust(self, target: Target, most: int) -> Ended:
-        """Have all memory taken, while a client asks the front door."""
-        lab, side = self._lab, target.fleet.side
-        with self._log.client(side, lab.port(side), lab.workload.health_path) as client:
-            client.await_good(STEADY)
-            began = now()
-            ended = detached(target.usual, perl(EXHAUST, most // plan.MIB), MEMORY_LIFE_S)
-            client.await_answer(target.name, since=now(), timeout_s=BACK_TIMEOUT_S)
-        own = (each for each in client.requests if each.instance == target.name and each.status == GOOD)
-        ends = sorted(each.ended for each in own)
-        gaps = [after - before for before, after in pairwise(ends) if after > began]
-        self._log.sample(plan.SILENT, max(gaps))
-        self._log.sample(plan.MEMORY_FAILED, self._log.timelines[-1].failed())
-        return ended
+        If it answers nobody it is switched off and on, and that a command in it failed is no error then. Who
+        else did not go on is looked at before that.
+
+        Args:
+            target: Who is attacked.
+            is_well: What else must hold of it.
+        """
+        aftermath = Aftermath()
+        failure: LabError | None = None
+        try:
+            yield aftermath
+        except LabError as error:
+            failure = error
+        if not (answers(target, BACK_TIMEOUT_S) and is_well()):
+            aftermath.is_silent = True
+            aftermath.lost = self.missing(target, itself=False)
+            switch_off_and_on(target)
+            target.fleet.await_commands(START_TIMEOUT_S)
+        if failure is not None and not (aftermath.is_silent and isinstance(failure, CommandError)):
+            raise failure
 
     def processes(self, target: Target) -> Iterator[str]:
         """One process makes many, under a limit of its host or in a kernel of its own."""
@@ -173,33 +159,38 @@ class Containment:
             except SideError as error:
                 if not target.own_kernel:
                     raise  # without a limit it would be this host that runs out of processes
-                yield self._find(plan.PROCESSES_LIMIT, Tried("asked for a limit", error.message, "cannot"))
+                yield self.find(plan.PROCESSES_LIMIT, Tried("asked for a limit", error.message, "cannot"))
             else:
                 check_process_limit(target, PROCESS_LIMIT)
                 held = f"a limit of {PROCESS_LIMIT} is in force, added for this attack"
                 tried = Tried("asked for a limit", held, "yes", f"{HOST_KERNEL} (a control group)")
-                yield self._find(plan.PROCESSES_LIMIT, tried)
+                yield self.find(plan.PROCESSES_LIMIT, tried)
             yield from self._bomb(target)
 
     def _as_declared(self, target: Target) -> str:
         tried = "read the limit of its processes"
         if target.own_kernel:
             told = "none is declared; every process is one of its own kernel's"
-            return self._find(plan.PROCESSES_DECLARED, Tried(tried, told, "yes", VIRTUAL_HARDWARE))
+            return self.find(plan.PROCESSES_DECLARED, Tried(tried, told, "yes", VIRTUAL_HARDWARE))
         limit = process_limit(target.usual)
         if limit in ("", NO_LIMIT):
             told = "none: it could use up the process numbers of this host"
-            return self._find(plan.PROCESSES_DECLARED, Tried(tried, told, "no", "nobody"))
+            return self.find(plan.PROCESSES_DECLARED, Tried(tried, told, "no", "nobody"))
         held = Tried(tried, limit, "yes", f"{HOST_KERNEL} (a control group)")
-        return self._find(plan.PROCESSES_DECLARED, held)
+        return self.find(plan.PROCESSES_DECLARED, held)
 
     def _bomb(self, target: Target) -> Iterator[str]:
-        before, bomb = target.side.footprint(0).threads, perl(FORK, MOST_PROCESSES, HOLD_S)
-        admin = target.fleet.admin(0)
-        with Attack(target.usual, bomb, PROCESSES_LIFE_S) as attack:
+        before = target.side.footprint(0).threads
+        bomb = perl(FORK, MOST_PROCESSES, HOLD_S, PROCESSES_LIFE_S)
+        made = error = threads = 0
+        way_in = NO_WAY_IN
+        with (
+            self.brought_back(target) as aftermath,
+            Attack(target.usual, bomb, PROCESSES_LIFE_S) as attack,
+        ):
             made, error = (int(word) for word in attack.first_line().split())
             threads = target.side.footprint(0).threads - before
-            got_in = admin.run(["sh", "-c", LOOK], check=False, timeout_s=PROCESSES_LIFE_S).returncode == 0
+            way_in = _way_in(target.fleet.admin(0))
         if not made:
             raise ExerciseError(
                 f"a process in {target.name} could make no other one", hint="`invoke lab.exec` may show why"
@@ -209,15 +200,14 @@ class Containment:
         whose = "its own kernel" if target.own_kernel else HOST_KERNEL
         holder = VIRTUAL_HARDWARE if target.own_kernel else f"{HOST_KERNEL} (a control group's limit)"
         refused = f"then {whose} refused more (error {error})" if error else "all that were asked for"
+        if not aftermath.is_silent and attack.ended.status in BY_WATCHDOG:
+            refused += f"; its watchdog ended it after {PROCESSES_LIFE_S:g} s"
         happened = f"{refused}; {HOST_KERNEL} got {threads} threads by that"
-        yield self._who_goes_on(target, plan.PROCESSES_ALONE, f"made {made} processes", happened, holder)
-        way_in = Tried(
-            "looked around by a shell of its administrator meanwhile",
-            "it worked" if got_in else "the shell could start nothing: that takes a process too",
-            "yes" if got_in else "no",
-            whose if got_in else "nobody",
-        )
-        yield self._find(plan.PROCESSES_WAY_IN, way_in)
+        tried = Tried(f"made {made} processes", happened, "yes", holder)
+        yield self.tell_who_goes_on(target, plan.PROCESSES_ALONE, tried, aftermath)
+        got_in, how = way_in == WAY_IN, "looked around by a shell of its administrator meanwhile"
+        seen = Tried(how, way_in, "yes" if got_in else "no", whose if got_in else "nobody")
+        yield self.find(plan.PROCESSES_WAY_IN, seen)
 
     def disk(self, target: Target) -> Iterator[str]:
         """A file of bounded size; what its host has less by it, and after it is removed."""
@@ -229,26 +219,28 @@ class Containment:
             )
         before = self._disk_before[target.name]
         flood = ["dd", "if=/dev/zero", f"of={FLOOD}", "bs=1M", f"count={size // plan.MIB}", "conv=fsync"]
+        status = None
         try:
-            ended = bounded(target.usual, flood, DISK_LIFE_S)
+            with self.brought_back(target) as aftermath:
+                status = bounded(target.usual, flood, DISK_LIFE_S).status
             taken = target.side.written_bytes(0) - before
         finally:
             target.usual.run(["rm", "-f", FLOOD])
-        if ended.status or taken < size:
+        if status or taken < size:
+            ended = SWITCHED if status is None else f"the attack ended with status {status}"
             raise ExerciseError(
-                f"{size // plan.MIB} MiB were written in {target.name} (status {ended.status}), and its disk"
-                f" on this host grew by {taken // plan.MIB} MiB",
+                f"{size // plan.MIB} MiB were to be written in {target.name}, and its disk on this host grew"
+                f" by {taken // plan.MIB} MiB; {ended}",
                 hint="the figures would be of another disk; `invoke lab.exec` may show what holds /var/tmp",
             )
         kept = max(0, target.side.written_bytes(0) - before)
         self._log.sample(plan.DISK_TAKEN, taken)
         self._log.sample(plan.DISK_KEPT, kept)
-        yield self._find(plan.DISK_BOUNDED, self._bounds(target))
+        yield self.find(plan.DISK_BOUNDED, self._bounds(target))
         told = f"this host had {taken // plan.MIB} MiB less, and {kept // plan.MIB} MiB less after removal"
-        yield self._who_goes_on(
-            target, plan.DISK_ALONE, f"wrote {size // plan.MIB} MiB and removed them", told,
-            VIRTUAL_HARDWARE if target.own_kernel else "nobody: the attack itself was bounded",
-        )  # fmt: skip
+        holder = VIRTUAL_HARDWARE if target.own_kernel else "nobody: the attack itself was bounded"
+        tried = Tried(f"wrote {size // plan.MIB} MiB and removed them", told, "yes", holder)
+        yield self.tell_who_goes_on(target, plan.DISK_ALONE, tried, aftermath)
 
     def _bounds(self, target: Target) -> Tried:
         (own_size, own_free), hosts = _room(target)[0], _room(target, of_host=True)
@@ -259,13 +251,24 @@ class Containment:
         told = f"{own_size // plan.MIB} MiB of its own, {own_free // plan.MIB} MiB of it free"
         return Tried(tried, told, "yes", "the virtual hardware (the size of its virtual disk)")
 
-    def _who_goes_on(self, target: Target, question: str, tried: str, happened: str, holder: str) -> str:
-        lost = self.missing(target)
-        told = f"{happened}; {', '.join(lost)} did not go on" if lost else f"{happened}; all others go on"
-        verdict: Verdict = "no" if lost else "yes"
-        return self._find(question, Tried(tried, told, verdict, "nobody" if lost else holder))
+    def tell_who_goes_on(self, target: Target, question: str, tried: Tried, aftermath: Aftermath) -> str:
+        """Whether all others do, and the attacked one itself.
 
-    def _find(self, question: str, tried: Tried) -> str:
+        Args:
+            target: Who was attacked.
+            question: Of the finding.
+            tried: The attack, what came of it, and who held it back if all go on.
+            aftermath: What was seen before anybody was brought back.
+        """
+        happened = tried.happened + (f"; {SWITCHED}" if aftermath.is_silent else "")
+        lost = sorted({*aftermath.lost, *self.missing(target)})
+        if lost:
+            told = f"{happened}; {', '.join(lost)} did not go on"
+            return self.find(question, Tried(tried.tried, told, "no", "nobody"))
+        return self.find(question, replace(tried, happened=f"{happened}; all others go on"))
+
+    def find(self, question: str, tried: Tried) -> str:
+        """Keep what an attack showed; returns it in a line."""
         self._log.finding(question, tried.answer, tried.verdict)
         return f"{question} {tried.verdict}: {tried.answer}"
 
@@ -279,6 +282,15 @@ def _known(fleet: Fleet, index: int) -> str:
         return f"{fleet.identity(index)} {_inside.start_of_workload(runner, workload)}"
     except LabError:
         return ""
+
+
+def _way_in(admin: Runner) -> str:
+    """What came of looking around."""
+    try:
+        done = admin.run(["sh", "-c", LOOK], check=False, timeout_s=PROCESSES_LIFE_S)
+    except CommandError:
+        return NO_WAY_IN
+    return "the shell could start nothing: that takes a process too" if done.returncode else WAY_IN
 
 
 def _room(target: Target, *, of_host: bool = False) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pairlab.errors import CommandError, ExerciseError
 from pairlab.exercise import _isolation_attacked as plan
-from pairlab.exercise._isolation_bounded import Target
+from pairlab.exercise._isolation_bounded import ALIVE, Target, switch_off_and_on
 from pairlab.exercise._isolation_containment import VIRTUAL_HARDWARE, Containment
 from pairlab.exercise._isolation_place import Tried
 from pairlab.exercise._log import now
@@ -19,7 +19,6 @@ STEADY = 20
 PANIC_TIMEOUT_S = 30.0
 SILENT_S = 5.0
 BACK_TIMEOUT_S = 240.0
-ALIVE = ("running", "idle")
 # What was written is on the disk first; the crash comes when the command that ordered it has ended.
 _CRASH = "sync; (sleep 0.5; echo c > /proc/sysrq-trigger) > /dev/null 2>&1 < /dev/null &"
 
@@ -47,7 +46,7 @@ def panic(lab: Lab, log: Log, containment: Containment, target: Target) -> Itera
             known, alone = _known(target), _alone(containment.missing(target, itself=False))
         finally:
             began = now()
-            _start_again(target)
+            switch_off_and_on(target)
         target.fleet.await_commands()
         client.await_answer(name, since=began, timeout_s=BACK_TIMEOUT_S)
     log.sample(plan.PANIC_FAILED, log.timelines[-1].failed())
@@ -84,11 +83,3 @@ def _known(target: Target) -> Tried:
     if found.state in ALIVE:
         return Tried("asked for its state", told, "no", "nobody")
     return Tried("asked for its state", told, "yes", target.side.kind)
-
-
-def _start_again(target: Target) -> None:
-    """From power off, on the disk that it has."""
-    (found,) = (each for each in target.side.instances() if each.name == target.name)
-    if found.state in ALIVE:
-        target.side.kill(0)
-    target.side.start(0)

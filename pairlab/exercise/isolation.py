@@ -13,6 +13,7 @@ from pairlab.exercise._isolation_bounded import Target
 from pairlab.exercise._isolation_busy import Neighbour
 from pairlab.exercise._isolation_containment import Containment
 from pairlab.exercise._isolation_kernel import IDENTITY, POWER, SECRETS
+from pairlab.exercise._isolation_memory import exhaust
 from pairlab.exercise._isolation_network import (
     NETWORK,
     RAW_PACKETS,
@@ -102,7 +103,7 @@ class LabExercise:
         lab, log, containment = self._lab, self._log, self._containment
         targets = containment.targets()
         attacks: dict[str, Callable[[Target], Iterable[str]]] = {
-            "memory": containment.memory,
+            "memory": lambda target: exhaust(lab, log, containment, target),
             "processes": containment.processes,
             "disk": containment.disk,
             "busy": lambda target: Neighbour(lab, log, target).attack(),

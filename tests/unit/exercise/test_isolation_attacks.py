@@ -15,6 +15,7 @@ from pairlab.errors import ExerciseError, SideError
 from pairlab.exercise import Log
 from pairlab.exercise import _isolation_attacked as plan
 from pairlab.exercise._isolation_bounded import (
+    ALARMED,
     BURN,
     EXHAUST,
     FORK,
@@ -43,12 +44,12 @@ TIMED_OUT = 124
 
 
 def test_memory_is_taken_a_mib_at_a_time_and_no_more_than_was_asked_for() -> None:
-    ended = bounded(LOCAL, perl(EXHAUST, 3), 20)
+    ended = bounded(LOCAL, perl(EXHAUST, 3, 20), 20)
     assert (ended.status, ended.said) == (0, ("1", "2", "3", "ended 0"))
 
 
 def test_a_bomb_makes_no_more_than_was_asked_for_and_all_of_it_ends() -> None:
-    with Attack(LOCAL, perl(FORK, 4, 1), 20) as attack:
+    with Attack(LOCAL, perl(FORK, 4, 1, 20), 20) as attack:
         assert attack.first_line() == "4 0"
         assert attack.goes_on
     assert not attack.goes_on
@@ -56,8 +57,10 @@ def test_a_bomb_makes_no_more_than_was_asked_for_and_all_of_it_ends() -> None:
 
 
 def test_what_burns_ends_by_its_own_alarm() -> None:
-    alarm = 128 + 14
-    assert bounded(LOCAL, perl(BURN, 2, 1), 20).status == alarm
+    assert bounded(LOCAL, perl(BURN, 2, 1), 20).status == ALARMED
+    # So does what takes all memory, or all processes: the kernel needs neither to end it.
+    assert bounded(LOCAL, perl(EXHAUST, 3, 1), 20).status == ALARMED
+    assert bounded(LOCAL, perl(FORK, 1, 3, 1), 20).status == ALARMED
 
 
 def test_an_attack_that_goes_on_is_ended_from_inside() -> None:
@@ -138,7 +141,7 @@ class Calm(Containment):
         return []
 
 
-BOMBED = {"sh -c life=": "61 11\nended 0\n", "sh -c cat /proc/loadavg": 2}
+BOMBED = {"true": "", "sh -c life=": "61 11\nended 0\n", "sh -c cat /proc/loadavg": 2}
 HELD: dict[str, Answer] = {**BOMBED, 'sh -c cat "$@"': f"{PROCESS_LIMIT}\n"}
 OPEN: dict[str, Answer] = {**BOMBED, 'sh -c cat "$@"': "max\n"}
 

@@ -1,0 +1,252 @@
+"""Attacks under which an instance answers nobody: who ends them, and that the lab can be used after them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from stack_worlds import Reader, log_of
+
+from pairlab.errors import CommandError, ExerciseError, LabError, SideError
+from pairlab.exercise import Log, _isolation_bounded, _isolation_containment
+from pairlab.exercise import _isolation_attacked as plan
+from pairlab.exercise._isolation_bounded import ALARMED, KILLED, Target
+from pairlab.exercise._isolation_containment import Containment
+from pairlab.exercise._isolation_memory import exhaust
+from pairlab.run import Completed
+from tests.unit.host.answering_runner import Answer, AnsweringRunner
+
+MIB, FREE_MIB = 1024**2, 80
+
+
+@dataclass
+class Vm:
+    """A machine that may fall silent under an attack, and its half of the lab.
+
+    Attributes:
+        output: What the attack prints at its end.
+        stalls: The attack leaves it silent: until it is switched on again.
+        kills: How many processes its kernel has ended.
+    """
+
+    output: str
+    stalls: bool = False
+    kills: int = 0
+    is_silent: bool = False
+    happened: list[str] = field(default_factory=list)
+    supervisor: str = ""
+
+    def run(self, argv: Sequence[str], **options: Any) -> Completed:
+        if self.is_silent:
+            raise CommandError("it did not answer", hint="wait")
+        inside: dict[str, Answer] = {
+            "true": "",
+            "cat /proc/meminfo": f"MemTotal: {100 * 1024} kB\nMemAvailable: {FREE_MIB * 1024} kB\n",
+            "cat /proc/vmstat": f"oom_kill {self.kills}\n",
+            "cat /tmp/pairlab-attack-": self.output,
+            "sh -c out=": "",
+            "sh -c cat /proc/loadavg": "",
+            "sh -c life=": self.output,
+            "rm": "",
+            "df": f"Size Avail\n{400 * MIB} {300 * MIB}\n",
+        }
+        done = AnsweringRunner(inside).run(argv, **options)
+        if argv[2:3] and argv[2].startswith(("out=", "life=")):
+            self.happened.append("attacked")
+            self.is_silent = self.stalls
+            self.kills += f"ended {KILLED}" in self.output
+            if self.is_silent and argv[2].startswith("life="):
+                raise CommandError("it did not end in time", hint="wait")
+        return done
+
+    def instances(self) -> list[Any]:
+        return [SimpleNamespace(name="vm/0", state="running")]
+
+    def kill(self, index: int) -> None:
+        self.happened.append("switched off")
+
+    def start(self, index: int) -> None:
+        self.happened.append("switched on")
+        self.is_silent = False
+
+    def footprint(self, index: int) -> Any:
+        return SimpleNamespace(memory_bytes=100 * MIB, threads=3)
+
+    def written_bytes(self, index: int) -> int:
+        return plan.DISK_BYTES if "attacked" in self.happened else 0
+
+    def limited(self, index: int, **limits: Any) -> Any:
+        raise SideError("no such limit", hint="a fake")
+
+    def host(self) -> AnsweringRunner:
+        free = f"MemTotal: {8 * MIB} kB\nMemAvailable: {4 * MIB} kB\n"
+        return AnsweringRunner({"cat /proc/meminfo": free, "df": "Size Avail\n9 9\n"})
+
+
+class Watched(Containment):
+    """Notes when it is looked who goes on; who was switched off did not."""
+
+    def __init__(self, log: Log, vm: Vm) -> None:
+        super().__init__(SimpleNamespace(), log)  # type: ignore[arg-type]
+        self.vm = vm
+        self._disk_before = {"vm/0": 0}
+
+    def missing(self, target: Target, *, itself: bool = True) -> list[str]:
+        self.vm.happened.append("looked at all" if itself else "looked at others")
+        return ["vm/0"] if itself and "switched on" in self.vm.happened else []
+
+
+class Door:
+    """A client whose every request is answered by the attacked one, when it runs."""
+
+    def __init__(self, vm: Vm) -> None:
+        self.vm = vm
+        self.requests: list[Any] = [SimpleNamespace(instance="vm/0", status=200, ended=0.0)]
+
+    def await_good(self, count: int) -> None:
+        pass
+
+    def saw_answer(self, instance: str, *, since: float, timeout_s: float) -> bool:
+        return not self.vm.is_silent
+
+    def await_answer(self, instance: str, *, since: float, timeout_s: float) -> None:
+        assert not self.vm.is_silent
+        self.requests.append(SimpleNamespace(instance="vm/0", status=200, ended=since))
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_isolation_bounded, "POLL_S", 0.01)
+    monkeypatch.setattr(_isolation_bounded, "COME_TO_ITSELF_S", -59.8)
+    monkeypatch.setattr(_isolation_containment, "BACK_TIMEOUT_S", 0.05)
+
+
+def attacked(vm: Vm, kind: str, monkeypatch: pytest.MonkeyPatch) -> Log:
+    """The log of one attack on it."""
+    log = log_of("isolation", Reader())
+
+    @contextmanager
+    def client(*_: Any) -> Iterator[Door]:
+        yield Door(vm)
+        log.timelines.append(SimpleNamespace(failed=lambda: 0))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(log, "client", client)
+    lab: Any = SimpleNamespace(port=lambda side: 1, workload=SimpleNamespace(health_path="/"))
+    fleet: Any = SimpleNamespace(
+        side=plan.VM.side,
+        name=lambda index: f"vm/{index}",
+        usual=lambda index: vm,
+        admin=lambda index: vm,
+        await_commands=lambda timeout_s: None,
+    )
+    of = Target(plan.VM, vm, fleet, own_kernel=True)  # type: ignore[arg-type]
+    containment = Watched(log, vm)
+    attacks = {"memory": lambda of: exhaust(lab, log, containment, of), "disk": containment.disk}
+    with log.doing(of.variant):
+        list(attacks.get(kind, containment.processes)(of))
+    return log
+
+
+def told(log: Log, question: str) -> tuple[str, str]:
+    (found,) = [each for each in log.findings if each.question == question]
+    return found.verdict, found.answer
+
+
+def printed(mib: int, status: int) -> str:
+    return "".join(f"{each}\n" for each in range(1, mib + 1)) + f"ended {status}\n"
+
+
+SWITCHED = ["looked at others", "switched off", "switched on", "looked at all"]
+
+
+def test_a_kernel_that_ends_the_attacker_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    vm = Vm(printed(70, KILLED))
+    log = attacked(vm, "memory", monkeypatch)
+    verdict, answer = told(log, plan.MEMORY_ALONE)
+    assert verdict == "yes"
+    assert "got 70 MiB, then its own kernel ended it by SIGKILL; all others go on" in answer
+    assert {sample.figure for sample in log.samples} >= {plan.TAKEN.key, plan.MEMORY_KEPT.key}
+    assert vm.happened == ["attacked", "looked at all"]
+
+
+def test_a_vm_that_stalls_has_a_watchdog(monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict, answer = told(attacked(Vm(printed(70, ALARMED)), "memory", monkeypatch), plan.MEMORY_ALONE)
+    assert verdict == "yes"
+    assert "got 70 MiB and stalled it, until its watchdog ended it after 60 s; all others go on" in answer
+    assert "Held by: nobody" in answer
+
+
+@pytest.mark.parametrize(("mib", "status"), [(9, ALARMED), (9, KILLED + 1), (70, 0)])
+def test_memory_that_was_not_exhausted_is_nothing_to_tell_of(
+    mib: int, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ExerciseError, match="ended by itself"):
+        attacked(Vm(printed(mib, status)), "memory", monkeypatch)
+
+
+def test_a_vm_that_stays_silent_is_switched_off_and_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    vm = Vm("", stalls=True)
+    log = attacked(vm, "memory", monkeypatch)
+    # Who else was lost is looked at before anybody is brought back, and everybody after it.
+    assert vm.happened == ["attacked", *SWITCHED]
+    verdict, answer = told(log, plan.MEMORY_ALONE)
+    assert verdict == "no"
+    assert "had to be switched off and on; vm/0 did not go on" in answer
+    assert {sample.figure for sample in log.samples} == {plan.SILENT.key, plan.MEMORY_FAILED.key}
+
+
+def test_an_attack_that_did_not_begin_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Vm, argv: Sequence[str], **options: Any) -> Completed:
+        if argv[2:3] and argv[2].startswith("out="):
+            raise CommandError("no such program", hint="look")
+        return started(self, argv, **options)
+
+    started = Vm.run
+    monkeypatch.setattr(Vm, "run", refuse)
+    with pytest.raises(ExerciseError, match="an attack did not begin"):
+        attacked(Vm(""), "memory", monkeypatch)
+
+
+def test_a_bomb_that_leaves_it_silent_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    vm = Vm("61 11\n", stalls=True)
+    log = attacked(vm, "processes", monkeypatch)
+    assert vm.happened == ["attacked", *SWITCHED]
+    assert told(log, plan.PROCESSES_ALONE)[0] == "no"
+    assert told(log, plan.PROCESSES_WAY_IN)[0] == "no"
+
+
+def test_a_bomb_that_its_watchdog_ended_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = attacked(Vm(f"61 11\nended {ALARMED}\n"), "processes", monkeypatch)
+    assert "its watchdog ended it after 40 s" in told(log, plan.PROCESSES_ALONE)[1]
+
+
+def test_a_bomb_that_nobody_saw_is_an_error_and_leaves_the_vm_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    vm = Vm("", stalls=True)
+    with pytest.raises(ExerciseError, match="could make no other one"):
+        attacked(vm, "processes", monkeypatch)
+    assert not vm.is_silent
+
+
+def test_a_flood_that_leaves_it_silent_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    vm = Vm("", stalls=True)
+    log = attacked(vm, "disk", monkeypatch)
+    assert vm.happened == ["attacked", *SWITCHED]
+    assert told(log, plan.DISK_ALONE)[0] == "no"
+
+
+def test_a_flood_that_its_watchdog_ended_leaves_nothing_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ExerciseError, match="status 124"):
+        attacked(Vm("ended 124\n"), "disk", monkeypatch)
+
+
+def test_a_command_that_fails_in_one_that_is_well_stays_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    vm = Vm("")
+    of: Any = SimpleNamespace(name="vm/0", usual=vm, side=vm)
+    containment = Watched(log_of("isolation", Reader()), vm)
+    with pytest.raises(LabError, match="broken"), containment.brought_back(of):
+        raise CommandError("broken", hint="mend it")
+    assert vm.happened == []
