@@ -70,10 +70,8 @@ def conclude(result: RunResult) -> list[Conclusion]:
 
 def _crossed(result: RunResult, variant: Variant) -> Conclusion:
     """Which probes crossed the boundary; a statement about each repetition, so all must agree."""
-    found = [f for f in result.findings if f.variant == variant.key and f.verdict in ("yes", "no")]
-    # Some attacks are made once a run: of them nothing is claimed.
-    asked_in = [{f.question for f in found if f.repetition == n} for n in {f.repetition for f in found}]
-    found = [f for f in found if all(f.question in questions for questions in asked_in)]
+    own = [f for f in result.findings if f.variant == variant.key and f.question not in attacked.ONCE]
+    found = [f for f in own if f.verdict in ("yes", "no")]
     by_repetition = [
         {f.question for f in found if f.repetition == number and f.verdict == "no"}
         for number in sorted({f.repetition for f in found})

@@ -17,7 +17,7 @@ from pairlab.exercise import _isolation_network as network
 from pairlab.exercise import _isolation_view as view
 from pairlab.exercise._isolation_network import Surroundings
 from pairlab.exercise._isolation_place import CAPABILITIES, SYSCALLS, Outcome, Place, decode, judge, status_of
-from pairlab.results import Finding, RunResult, Sample, Variant
+from pairlab.results import Finding, RunResult, Sample, Variant, Verdict
 from pairlab.run import Completed, LocalRunner
 from tests.report_worlds import patch_result
 from tests.unit.host.answering_runner import Answer, AnsweringRunner
@@ -370,6 +370,20 @@ def test_what_crossed_is_claimed_only_where_all_repetitions_agree() -> None:
     never = conclusion(result_of([[], [], []]), "Container, administrator")
     assert never.text == "Container, administrator: the boundary held at every point."
     assert never.carried
+
+
+def test_an_attack_that_is_made_once_a_run_counts_in_no_run() -> None:
+    def found(*answers: tuple[str, Verdict]) -> list[Finding]:
+        of = plan.attacked.VM.key
+        return [Finding(variant=of, repetition=0, question=q, answer="", verdict=v) for q, v in answers]
+
+    run, bomb = result_of([[]]), found((plan.attacked.PROCESSES_ALONE, "yes"))
+    later = found((plan.attacked.MEMORY_ALONE, "no"), (plan.attacked.PANIC_KNOWN, "no"))
+    told = [
+        conclusion(run.model_copy(update={"findings": findings}), "VM, attacked from inside")
+        for findings in (bomb, bomb + later)
+    ]
+    assert told[0] == told[1]
 
 
 def test_fewer_crossings_are_claimed_of_three_repetitions() -> None:
