@@ -58,7 +58,7 @@ def remote_figures(api: Any, task: Task) -> tuple[Usage | None, float | None]:
     import docker.errors
 
     try:
-        started = api.inspectcontainer(container_of(task))["State"]["StartedAt"]
+        started = api.inspect_container(container_of(task))["State"]["StartedAt"]
         sample = api.stats(container_of(task), stream=False, one_shot=True)
     except (docker.errors.NotFound, docker.errors.NullResource):
         return None, None

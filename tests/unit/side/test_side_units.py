@@ -7,8 +7,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import create_autospec
 
 import pytest
+from docker import APIClient
+from docker.errors import NotFound
 
 from pairlab.errors import HostError, SideError, UsageError
 from pairlab.model import Instance, Settings, SideName
@@ -18,7 +21,8 @@ from pairlab.side._console import NO_DATA_YET, ConsoleWatcher
 from pairlab.side._docker_exec import DockerExecRunner
 from pairlab.side._footprint import Processes
 from pairlab.side._libvirt_objects import VOLUME
-from pairlab.side._swarm_tasks import current_tasks
+from pairlab.side._process import Usage
+from pairlab.side._swarm_tasks import current_tasks, remote_figures
 from pairlab.side.libvirt import _ssh_host
 
 
@@ -131,6 +135,20 @@ def test_ssh_goes_through_libvirts_machine(uri: str, host: str) -> None:
 )
 def test_volumes_are_known_by_their_names(name: str, ours: bool) -> None:
     assert bool(VOLUME.fullmatch(name)) is ours
+
+
+def test_a_container_of_another_machine_is_measured_by_its_engine() -> None:
+    api = create_autospec(APIClient, instance=True)  # knows only the library's own methods
+    api.inspect_container.return_value = {"State": {"StartedAt": "2026-11-28T10:00:00.000000000Z"}}
+    api.stats.return_value = {
+        "read": "2026-11-28T10:00:30.500000000Z",
+        "cpu_stats": {"cpu_usage": {"total_usage": 2_000_000_000}},
+        "memory_stats": {"usage": 5000, "stats": {"inactive_file": 1000}},
+    }
+    task = {"Status": {"ContainerStatus": {"ContainerID": "c0"}}}
+    assert remote_figures(api, task) == (Usage(2.0, 4000), 30.5)
+    api.inspect_container.side_effect = NotFound("it is gone")
+    assert remote_figures(api, task) == (None, None)
 
 
 # -- the console watcher -------------------------------------------------------------------------
