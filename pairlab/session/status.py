@@ -12,6 +12,9 @@ from pairlab.errors import LabError
 from pairlab.model import Accelerator, Instance, LabSpec, SideName, Tier
 
 RUNNING = "running"
+GOOD = "200"
+NO_INSTANCE = "503"
+"""What a front door answers for a side that is declared without instances."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def read_status(
     drift += [
         f"the {door.side} side's front door answers {door.answer}"
         for door in door_statuses
-        if door.answer != "200"
+        if door.answer != (GOOD if front.count(door.side) else NO_INSTANCE)
     ]
     return LabStatus(spec.name, spec.accelerator, found, door_statuses, drift, problems)
 
