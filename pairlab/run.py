@@ -9,6 +9,7 @@ import os
 import select
 import selectors
 import shlex
+import signal
 import socket
 import subprocess
 import time
@@ -249,10 +250,30 @@ class _Text:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a command early: first politely, so that it can clean up."""
-    # A command that became root by sudo may not be signalled; the terminal's Ctrl-C reached it anyway.
-    with contextlib.suppress(PermissionError):
-        process.terminate()
-        try:
-            process.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
+    _signal(process, signal.SIGTERM)
+    try:
+        process.wait(GRACE_S)
+    except subprocess.TimeoutExpired:
+        _signal(process, signal.SIGKILL)
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except PermissionError:
+        # It is sudo, as root, which passes on no signal of its own process group: all below it get it too.
+        pids = map(str, [process.pid, *_descendants(process.pid)])
+        subprocess.run(["sudo", "-n", "kill", f"-{number:d}", *pids], capture_output=True, check=False)
+
+
+def _descendants(pid: int) -> list[int]:
+    """Children of a process, and theirs; of one that ended, none.
+
+    Source: proc_tid_children(5).
+    """
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, path.read_text().split()):
+                found += [child, *_descendants(child)]
+    return found

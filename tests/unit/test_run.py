@@ -1,5 +1,6 @@
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -134,6 +135,35 @@ def test_a_stubborn_command_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
             ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.05; done"], on_line=interrupt
         )
     assert time.monotonic() - start < 5
+
+
+class RootsProcess(subprocess.Popen[bytes]):
+    """May not be signalled by this account."""
+
+    def send_signal(self, sig: int) -> None:
+        raise PermissionError
+
+
+@pytest.mark.parametrize("stubborn", ["", "trap '' TERM; "])
+def test_a_command_that_became_root_is_ended_with_all_below_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stubborn: str
+) -> None:
+    monkeypatch.setattr(run, "GRACE_S", 0.5)
+    sudo = tmp_path / "sudo"
+    sudo.write_text('#!/bin/sh\ntest "$1" = -n && shift && exec "$@"\n')
+    sudo.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    below = tmp_path / "below"
+    os.mkfifo(below)
+    # Whoever writes to it has to end before reading it does.
+    script = stubborn + "sh -c 'sleep 30 & echo begun; wait' > \"$1\" & wait"
+    with RootsProcess(["sh", "-c", script, "sh", str(below)]) as process, below.open() as written:
+        assert written.readline() == "begun\n"
+        run._end(process)
+        assert process.wait(5) != 0
+        start = time.monotonic()
+        assert written.read() == ""
+    assert time.monotonic() - start < 10
 
 
 def test_variables_add_to_this_process_own(monkeypatch: pytest.MonkeyPatch) -> None:
