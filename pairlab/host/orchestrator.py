@@ -10,10 +10,12 @@ from pairlab.host.steps import Host, Step
 from pairlab.progress import Progress
 
 # Loopback for all three: nothing of the Swarm listens to the network.
+LOOPBACK = "127.0.0.1"
 INIT = (
-    "swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:2377",
-    "--data-path-addr", "127.0.0.1",
+    "swarm", "init", "--advertise-addr", LOOPBACK, "--listen-addr", f"{LOOPBACK}:2377",
+    "--data-path-addr", LOOPBACK,
 )  # fmt: skip
+_START_DOCKER = "start Docker with `invoke lab.setup`, then undo again"
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,14 @@ class Swarm:
         manager: This node manages it.
         node: This node's id.
         nodes: How many nodes it has, as far as this one knows.
+        address: Where this node tells the others that it is.
     """
 
     state: str
     manager: bool
     node: str
     nodes: int
+    address: str
 
     @property
     def problem(self) -> str | None:
@@ -48,14 +52,15 @@ def swarm(host: Host) -> Swarm | None:
     Source: Docker Engine API, `GET /info`, field `Swarm`.
     """
     said = host.docker("info", "--format", "{{json .Swarm}}")
-    if not said:
+    found = json.loads(said or "{}")
+    if not found.get("LocalNodeState"):  # the client may tell of an empty one where no daemon answers
         return None
-    found = json.loads(said)
     return Swarm(
         state=found["LocalNodeState"],
         manager=found["ControlAvailable"],
         node=found["NodeID"],
         nodes=found.get("Nodes", 0),
+        address=found.get("NodeAddr", ""),
     )
 
 
@@ -90,22 +95,41 @@ def leave_swarm(host: Host, node: str) -> str:
 
     Args:
         host: This machine.
-        node: The node's id in it.
+        node: The node's id in it; empty where setup was interrupted before it knew.
 
     Returns:
         What was done, in one sentence.
 
     Raises:
-        HostError: Services remain in it.
+        HostError: Something remains in it, or its state cannot be told.
     """
     found = swarm(host)
-    if found is None or found.state != "active" or found.node != node:
+    if found is None:
+        raise HostError("Docker does not answer, so its Swarm cannot be left", hint=_START_DOCKER)
+    if found.state == "inactive":
         return "the Swarm that pairlab initialised is gone already"
-    services = host.docker("service", "ls", "--format", "{{.Name}}")
-    if services:
+    # One that was interrupted is known by what others hardly choose: to be heard by nobody.
+    ours = found.node == node or (not node and found.address == LOOPBACK)
+    if found.state == "active" and not ours:
+        return "left the Swarm alone: it is not the one that pairlab initialised"
+    if found.problem:
+        raise HostError(f"{found.problem}, and was not left", hint="mend it, or leave it yourself")
+    if remains := _remains(host, found):
         raise HostError(
-            f"services remain in the Swarm: {', '.join(services.split())}",
+            f"the Swarm still holds {', '.join(remains)}",
             hint="take the labs down first with `invoke lab.down --all`, and remove what is not pairlab's",
         )
     host.admin.run(["docker", "-H", host.settings.docker_host, "swarm", "leave", "--force"], timeout_s=60)
     return "left the Swarm that pairlab had initialised"
+
+
+def _remains(host: Host, found: Swarm) -> list[str]:
+    """What a Swarm holds, such as `service web`, besides this node and what every Swarm has."""
+    remains = [f"{found.nodes - 1} more nodes"] if found.nodes > 1 else []
+    for kind in ("service", "network", "config", "secret"):
+        scope = ["--filter", "scope=swarm"] if kind == "network" else []
+        names = host.docker(kind, "ls", *scope, "--format", "{{.Name}}")
+        if names is None:
+            raise HostError(f"Docker does not tell what {kind}s the Swarm holds", hint=_START_DOCKER)
+        remains += [f"{kind} {name}" for name in names.split()]
+    return [each for each in remains if each != "network ingress"]

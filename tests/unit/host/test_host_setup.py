@@ -26,8 +26,9 @@ def a_host(tmp_path: Path, runner: AnsweringRunner, *, account: str = "", system
     return Host(runner, admin, tmp_path / "state", Settings(), account, systemd)
 
 
-def swarm_info(state: str = "active", manager: bool = True, node: str = "n1") -> str:
-    return json.dumps({"LocalNodeState": state, "ControlAvailable": manager, "NodeID": node, "Nodes": 1})
+def swarm_info(state: str = "active", manager: bool = True, node: str = "n1", **more: Any) -> str:
+    told = {"LocalNodeState": state, "ControlAvailable": manager, "NodeID": node, "Nodes": 1}
+    return json.dumps(told | {"NodeAddr": "127.0.0.1"} | more)
 
 
 def ready(**more: Any) -> AnsweringRunner:
@@ -39,6 +40,9 @@ def ready(**more: Any) -> AnsweringRunner:
             f"{DOCKER} info": swarm_info(),
             f"{DOCKER} ps": "\n",
             f"{DOCKER} service ls": "\n",
+            f"{DOCKER} network ls --filter scope=swarm": "ingress\n",
+            f"{DOCKER} config ls": "\n",
+            f"{DOCKER} secret ls": "\n",
             f"{VIRSH} uri": "qemu:///system\n",
             f"{VIRSH} list": "\n",
             **more,
@@ -218,11 +222,57 @@ def test_a_swarm_is_initialised_on_loopback_and_left_only_if_it_is_the_same(tmp_
     Ledger(tmp_path / "state" / "host.json").record("swarm", ledger["swarm"])
     state[0] = swarm_info(node="ours")
     runner.answers[f"{DOCKER} service ls"] = "shop\n"
-    with pytest.raises(HostError, match="services remain in the Swarm: shop"):
+    with pytest.raises(HostError, match="the Swarm still holds service shop"):
         setup.undo(host, lambda _: None, interactive=False)
     runner.answers[f"{DOCKER} service ls"] = "\n"
     setup.undo(host, lambda _: None, interactive=False)
     assert runner.lines()[-1] == f"{DOCKER} swarm leave --force"
+
+
+def undoing_swarm(tmp_path: Path, node: str, info: str | int, **more: Any) -> tuple[Host, AnsweringRunner]:
+    """A host whose ledger names a Swarm, and what Docker tells of the one that there is."""
+    runner = ready(**{f"{DOCKER} info": info, f"{DOCKER} swarm leave": "", **more})
+    host = a_host(tmp_path, runner)
+    host.ledger.record("swarm", {"node": node})
+    return host, runner
+
+
+def test_a_swarm_of_an_interrupted_setup_is_left_and_anothers_is_not(tmp_path: Path) -> None:
+    host, runner = undoing_swarm(tmp_path, "", swarm_info(node="never recorded"))
+    assert setup.undo(host, lambda _: None, interactive=False) == [
+        "left the Swarm that pairlab had initialised"
+    ]
+    assert runner.lines()[-1] == f"{DOCKER} swarm leave --force"
+    for other in ({"NodeAddr": "10.0.0.7"}, {"NodeAddr": "10.0.0.7", "manager": False}):
+        host, runner = undoing_swarm(tmp_path, "", swarm_info(**other))
+        assert "not the one" in setup.undo(host, lambda _: None, interactive=False)[0]
+        assert not any("leave" in line for line in runner.lines())
+
+
+@pytest.mark.parametrize(
+    ("info", "more", "told"),
+    [
+        (1, {}, "Docker does not answer"),
+        (swarm_info("", False, ""), {}, "Docker does not answer"),
+        (swarm_info("error", False, ""), {}, "Swarm is error, and was not left"),
+        (swarm_info(Nodes=3), {}, "2 more nodes"),
+        (
+            swarm_info(),
+            {f"{DOCKER} network ls --filter scope=swarm": "ingress\nshop\n"},
+            "holds network shop$",
+        ),
+        (swarm_info(), {f"{DOCKER} secret ls": "key\n"}, "holds secret key$"),
+        (swarm_info(), {f"{DOCKER} config ls": 1}, "does not tell what configs"),
+    ],
+)
+def test_a_swarm_that_cannot_be_left_is_not_forgotten(
+    tmp_path: Path, info: str | int, more: dict[str, Any], told: str
+) -> None:
+    host, runner = undoing_swarm(tmp_path, "n1", info, **more)
+    with pytest.raises(HostError, match=told):
+        setup.undo(host, lambda _: None, interactive=False)
+    assert host.ledger.entries() == {"swarm": {"node": "n1"}}
+    assert not any("leave" in line for line in runner.lines())
 
 
 @pytest.mark.parametrize(
