@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pairlab.errors import HostError
 from pairlab.host.steps import Host, Step
 from pairlab.progress import Progress, heartbeat
 from pairlab.run import tail
 
+DAEMONS = ("dockerd", "libvirtd", "virtlogd")
+"""In the order in which they can be stopped."""
 ANSWER_TIMEOUT_S = 60.0
 POLL_S = 0.1
 STOP_SCHEDULE = "TERM/30/KILL/5"
@@ -94,20 +97,24 @@ def _virtlogd() -> Daemon:
         units=(),
         pid_file=pid_file,
         arguments=("--pid-file", pid_file),
-        answers=lambda: process_runs("virtlogd", Path(pid_file)),
+        answers=lambda: running_process("virtlogd", Path(pid_file)) is not None,
     )
 
 
-def process_runs(name: str, pid_file: Path) -> bool:
-    """Whether the process of a pid file lives and is still that program. Needs no rights.
+def running_process(name: str, pid_file: Path) -> dict[str, int] | None:
+    """The process of a pid file, if it lives and is that program. Needs no rights.
 
-    Source: proc_pid_comm(5): the program's name, readable by all.
+    Returns:
+        What no other process has both of: `pid`, and `started` in clock ticks after boot.
+
+    Source: proc_pid_stat(5): the fields 1, 2 and 22, readable by all.
     """
     try:
         pid = int(pid_file.read_text())
-        return Path(f"/proc/{pid}/comm").read_text().strip() == name
+        head, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
     except (OSError, ValueError):
-        return False
+        return None
+    return {"pid": pid, "started": int(rest.split()[19])} if head == f"{pid} ({name}" else None
 
 
 def daemon_step(host: Host, daemon: Daemon) -> Step:
@@ -116,11 +123,17 @@ def daemon_step(host: Host, daemon: Daemon) -> Step:
 
     def apply(progress: Progress) -> None:
         # Recorded although its package may have started it meanwhile: it did not run before this set-up.
-        host.ledger.record(daemon.name, {"units": list(daemon.units) if host.systemd else []})
-        if not daemon.answers():
-            progress(f"starting {daemon.name}")
-            _start(host, daemon)
-            _wait(host, daemon, progress)
+        if host.systemd:
+            host.ledger.record(daemon.name, {"units": list(daemon.units)})
+        try:
+            if not daemon.answers():
+                progress(f"starting {daemon.name}")
+                _start(host, daemon)
+                _wait(host, daemon, progress)
+        finally:
+            process = running_process(daemon.name, Path(daemon.pid_file))
+            if process and not host.systemd:
+                host.ledger.record(daemon.name, {"process": process})
 
     return Step(daemon.name, f"start {daemon.name} {how}", done=daemon.answers, apply=apply)
 
@@ -169,26 +182,40 @@ def _log_tail(host: Host, daemon: Daemon) -> str:
     return tail(log.read_text(errors="replace")) if log.exists() else "it wrote no log"
 
 
-def stop_daemon(host: Host, name: str, units: list[str]) -> None:
-    """Stop a daemon that the ledger names.
+def is_ours(name: str, entry: Mapping[str, Any]) -> bool:
+    """Whether the daemon that runs is what the ledger's entry stands for: its unit, or that very process."""
+    return bool(entry.get("units")) or running_process(name, _pid_file(name)) == entry.get("process", {})
+
+
+def stop_daemon(host: Host, name: str, entry: Mapping[str, Any]) -> str:
+    """Stop a daemon that the ledger names, unless another has taken its place.
 
     Args:
         host: This machine.
         name: The program.
-        units: systemd units that started it; empty for a start by hand.
+        entry: From the ledger: `units` of systemd that started it, or its `process`.
+
+    Returns:
+        What was done, in one sentence.
 
     Raises:
         CommandError: It does not stop.
     """
-    if units:
+    if not is_ours(name, entry):
+        return f"left {name} alone: it is not known as the process that pairlab started"
+    if units := entry.get("units"):
         host.admin.run(["systemctl", "stop", *units, *_sockets(units)], timeout_s=ANSWER_TIMEOUT_S)
-        return
-    pid_file = "/run/docker.pid" if name == "dockerd" else f"/run/{name}.pid"
-    host.admin.run(
-        ["start-stop-daemon", "--stop", "--oknodo", "--pidfile", pid_file, "--exec", f"/usr/sbin/{name}",
-         "--retry", STOP_SCHEDULE],
-        timeout_s=ANSWER_TIMEOUT_S,
-    )  # fmt: skip
+    else:
+        host.admin.run(
+            ["start-stop-daemon", "--stop", "--oknodo", "--pidfile", str(_pid_file(name)),
+             "--exec", f"/usr/sbin/{name}", "--retry", STOP_SCHEDULE],
+            timeout_s=ANSWER_TIMEOUT_S,
+        )  # fmt: skip
+    return f"stopped {name}"
+
+
+def _pid_file(name: str) -> Path:
+    return Path("/run/docker.pid" if name == "dockerd" else f"/run/{name}.pid")
 
 
 def _sockets(units: list[str]) -> list[str]:

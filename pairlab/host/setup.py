@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pairlab.host.daemons import (
+    DAEMONS,
     cgroups_step,
     daemon_step,
     daemons,
+    is_ours,
     refuse_while_used,
     stop_daemon,
 )
@@ -76,10 +78,10 @@ def undo(host: Host, progress: Progress, *, interactive: bool) -> list[str]:
     if not entries:
         return []
     host.unlock(interactive=interactive)
-    refuse_while_used(host, set(entries))
+    refuse_while_used(host, {name for name in DAEMONS if name in entries and is_ours(name, entries[name])})
     told: list[str] = []
-    # In this order: the Swarm needs Docker; libvirtd needs virtlogd.
-    for name in ("swarm", "dockerd", "libvirtd", "virtlogd", "kvm", "groups"):
+    # In this order: the Swarm needs Docker.
+    for name in ("swarm", *DAEMONS, "kvm", "groups"):
         if name in entries:
             progress(f"undoing: {name}")
             told.append(_undo(host, name, entries[name]))
@@ -97,7 +99,6 @@ def _undo(host: Host, name: str, entry: object) -> str:
         case "groups", list(groups):
             leave_groups(host, [str(group) for group in groups])
             return f"took {host.account} out of {', '.join(map(str, groups))}"
-        case _, {"units": list(units)}:
-            stop_daemon(host, name, [str(unit) for unit in units])
-            return f"stopped {name}"
+        case _, dict(started) if name in DAEMONS:
+            return stop_daemon(host, name, started)
     return f"knew nothing of {name}"

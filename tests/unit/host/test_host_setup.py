@@ -18,7 +18,8 @@ from pairlab.model import Settings
 
 DOCKER = "docker -H unix:///var/run/docker.sock"
 VIRSH = "virsh -c qemu:///system"
-REAL_PROCESS_RUNS = daemons.process_runs
+RUNNING_PROCESS = daemons.running_process
+PROCESS = {"pid": 7, "started": 1234}
 
 
 def a_host(tmp_path: Path, runner: AnsweringRunner, *, account: str = "", systemd: bool = False) -> Host:
@@ -57,7 +58,7 @@ def _host_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rights.kvm_device_step, "__kwdefaults__", {"device": device})
     monkeypatch.setattr(packages, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(packages, "binding_version", packages.locked_binding_version)
-    monkeypatch.setattr(daemons, "process_runs", lambda name, pid_file: True)
+    monkeypatch.setattr(daemons, "running_process", lambda name, pid_file: PROCESS)
     monkeypatch.setattr(daemons, "POLL_S", 0.001)
     monkeypatch.setattr(daemons, "ANSWER_TIMEOUT_S", 0.05)
 
@@ -72,7 +73,7 @@ def test_a_host_in_place_needs_nothing_and_is_not_changed(tmp_path: Path) -> Non
 def test_a_bare_host_needs_all_in_order_and_says_what_it_changes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(daemons, "process_runs", lambda name, pid_file: False)
+    monkeypatch.setattr(daemons, "running_process", lambda name, pid_file: None)
     plan = setup.plan(a_host(tmp_path, AnsweringRunner({"dpkg-query": 1})))
     names = [step.name for step in plan]
     assert names == [n for n in ("Debian packages", "dockerd", "virtlogd", "libvirtd", "Swarm") if n in names]
@@ -145,6 +146,7 @@ def test_without_systemd_a_daemon_is_started_by_hand_and_stopped_again(tmp_path:
     plan = setup.plan(host)
     assert [step.name for step in plan] == ["dockerd"]
     setup.apply(host, plan, lambda _: None, interactive=False)
+    assert host.ledger.entries() == {"dockerd": {"process": PROCESS}}
     started = next(line for line in runner.lines() if "--start" in line)
     assert f"--output {tmp_path}/state/dockerd.log" in started
     assert "--pidfile /run/docker.pid" in started
@@ -184,6 +186,7 @@ def test_a_daemon_that_does_not_answer_is_told_with_its_log(tmp_path: Path) -> N
     with pytest.raises(HostError, match="dockerd was started but does not answer") as caught:
         setup.apply(host, setup.plan(host), lambda _: None, interactive=False)
     assert "failed to mount overlay" in caught.value.details
+    assert host.ledger.entries() == {"dockerd": {"process": PROCESS}}  # it runs all the same
 
 
 @pytest.mark.parametrize(
@@ -193,8 +196,8 @@ def test_a_daemon_that_does_not_answer_is_told_with_its_log(tmp_path: Path) -> N
 def test_nothing_is_stopped_under_what_still_runs(tmp_path: Path, running: dict[str, str], told: str) -> None:
     runner = ready(**running)
     host = a_host(tmp_path, runner)
-    host.ledger.record("dockerd", {"units": []})
-    host.ledger.record("libvirtd", {"units": []})
+    host.ledger.record("dockerd", {"process": PROCESS})
+    host.ledger.record("libvirtd", {"units": ["libvirtd.service"]})
     with pytest.raises(HostError, match=told):
         setup.undo(host, lambda _: None, interactive=False)
     assert not any("--stop" in line for line in runner.lines())
@@ -378,5 +381,27 @@ def test_a_pid_file_counts_only_while_its_program_runs(
 ) -> None:
     comm = Path("/proc/self/comm").read_text().strip()
     (tmp_path / "pid").write_text(content.format(pid=os.getpid()))
-    assert REAL_PROCESS_RUNS(name.format(comm=comm), tmp_path / "pid") is runs
-    assert not REAL_PROCESS_RUNS(comm, tmp_path / "none")
+    found = RUNNING_PROCESS(name.format(comm=comm), tmp_path / "pid")
+    assert (found is not None and found["pid"] == os.getpid()) is runs
+    assert RUNNING_PROCESS(comm, tmp_path / "none") is None
+
+
+def test_a_process_is_told_from_another_of_the_same_number(tmp_path: Path) -> None:
+    (tmp_path / "pid").write_text(str(os.getpid()))
+    found = RUNNING_PROCESS(Path("/proc/self/comm").read_text().strip(), tmp_path / "pid")
+    assert found is not None
+    since_boot_s = float(Path("/proc/uptime").read_text().split()[0])
+    assert 0 < found["started"] / os.sysconf("SC_CLK_TCK") <= since_boot_s
+
+
+@pytest.mark.parametrize("entry", [{"process": {"pid": 7, "started": 1}}, {"units": []}])
+def test_a_daemon_that_was_started_by_somebody_else_meanwhile_is_left_alone(
+    tmp_path: Path, entry: dict[str, Any]
+) -> None:
+    runner = ready(**{f"{DOCKER} ps": "somebody-elses\n"})
+    host = a_host(tmp_path, runner)
+    host.ledger.record("dockerd", entry)
+    (told,) = setup.undo(host, lambda _: None, interactive=False)
+    assert told.startswith("left dockerd alone")
+    assert not any("--stop" in line for line in runner.lines())
+    assert host.ledger.entries() == {}
