@@ -15,10 +15,11 @@ BROKEN_SHARE = ("mux_client_", "control master")
 """What ssh says when a shared connection broke before it took a command. Source: OpenSSH, mux.c."""
 SHARED_S = 5
 """How long a connection waits for the next command."""
-ASK_ALIVE_S, ASK_ALIVE_COUNT = 2, 5
+ASK_ALIVE_S, ASK_ALIVE_COUNT = 3, 10
 """A shared connection is given up when so many questions, so far apart, got no answer.
 
-A machine that died is noticed in seconds; one that unpacks a kernel under emulation is not taken for dead.
+Under emulation a guest that unpacks a kernel, or makes processes without end, answers nobody for seconds.
+Whoever ends a machine gives its connection up by `unshare`, and need not wait for this.
 """
 
 

@@ -16,7 +16,7 @@ from pairlab.errors import CommandError, ExerciseError, LabError
 from pairlab.exercise._fleet import Fleet
 from pairlab.exercise._isolation_kernel import LIMITS
 from pairlab.results import Variant
-from pairlab.run import OnLine, Runner
+from pairlab.run import OnLine, Runner, checked
 from pairlab.side import Side
 
 GRACE_S = 20.0
@@ -176,12 +176,13 @@ def bounded(runner: Runner, argv: Sequence[str], life_s: float, on_line: OnLine 
     """Run a command in an instance that is ended after a time, from inside, and from outside if need be.
 
     Raises:
-        CommandError: It had to be ended from outside.
+        CommandError: It had to be ended from outside, or the way in broke.
         ExerciseError: Nobody inside told how it ended.
     """
     watched = ["sh", "-c", _WATCHED, "sh", f"{life_s:g}", *argv]
-    printed = runner.run(watched, check=False, timeout_s=life_s + GRACE_S, on_line=on_line).stdout
-    if (ended := _told(printed)) is None:
+    done = runner.run(watched, check=False, timeout_s=life_s + GRACE_S, on_line=on_line)
+    if (ended := _told(done.stdout)) is None:
+        checked(done)
         raise _unseen()
     return ended
 

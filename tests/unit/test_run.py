@@ -43,7 +43,7 @@ def test_a_machine_without_an_address_is_reached_by_a_command_that_no_shell_chan
 
 def test_a_machine_that_is_busy_for_seconds_keeps_its_shared_connection(tmp_path: Path) -> None:
     told = dict(word.split("=", 1) for word in ssh(control=tmp_path)[0].argv(["true"]) if "=" in word)
-    assert int(told["ServerAliveInterval"]) * int(told["ServerAliveCountMax"]) == 10
+    assert int(told["ServerAliveInterval"]) * int(told["ServerAliveCountMax"]) == 30
     assert not [word for word in ssh()[0].argv(["true"]) if word.startswith("ServerAlive")]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from stack_worlds import Reader, log_of
 
-from pairlab.errors import ExerciseError, SideError
+from pairlab.errors import CommandError, ExerciseError, SideError
 from pairlab.exercise import Log
 from pairlab.exercise import _isolation_attacked as plan
 from pairlab.exercise._isolation_bounded import (
@@ -74,11 +74,17 @@ def test_how_the_kernel_ended_it_is_told() -> None:
 
 
 def test_an_attack_that_nobody_saw_end_is_an_error() -> None:
-    gone = AnsweringRunner({"sh -c life=": 137})
+    gone = AnsweringRunner({"sh -c life=": "7"})
     with pytest.raises(ExerciseError, match="the shell that watched it is gone"):
         bounded(gone, ["true"], 1)
     with pytest.raises(ExerciseError, match="the shell"), Attack(gone, ["true"], 1) as attack:
         attack.first_line()
+
+
+def test_a_way_in_that_breaks_says_why_itself() -> None:
+    broken = AnsweringRunner({"sh -c life=": 255})
+    with pytest.raises(CommandError, match="exit status 255"):
+        bounded(broken, ["true"], 1)
 
 
 def test_an_attack_that_outlives_its_session_is_awaited() -> None:
