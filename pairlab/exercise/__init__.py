@@ -17,6 +17,7 @@ from typing import Any, Protocol, cast
 from pairlab.differences import Row, SummaryCell
 from pairlab.errors import UsageError
 from pairlab.exercise._log import Log
+from pairlab.host.engine_switch import EngineSwitch
 from pairlab.model import Accelerator, Outcome, SideName, Tools, Update, Workload
 from pairlab.results import Conclusion, Figure, RunResult, Variant
 from pairlab.run import Runner
@@ -127,6 +128,9 @@ class Lab(Protocol):
 
     def port(self, side: SideName) -> int:
         """Loopback port of a side's front door."""
+
+    def engine_switch(self, side: SideName) -> EngineSwitch | str:
+        """Ends the daemon that carries a side's instances, and starts it; or why that is not to be done."""
 
     def declare(
         self, declaration: Declaration, *, refresh: bool = False, commands: bool = True, ready: bool = True

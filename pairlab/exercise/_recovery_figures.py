@@ -16,8 +16,8 @@ OUT = Figure(
 HAND = Figure(
     key="by-hand", title="back after somebody acted", unit="s",
     method="Time to repair where no supervisor did it: from the start of the repair (a service start, a "
-    "thaw, a declaration) to the end of the instance's first good answer. How long it takes until somebody "
-    "acts is not in it.",
+    "thaw, a declaration, an engine's start) to the end of the instance's first good answer; where an engine "
+    "ended, of the last instance's. How long it takes until somebody acts is not in it.",
 )  # fmt: skip
 NOTICED = Figure(
     key="noticed", title="the front door avoids it after", unit="s",
@@ -58,18 +58,26 @@ CONTAINER_FROZEN = Variant(key="container-frozen", title="containers, instance f
 CONTAINER_ALONE = Variant(
     key="container-alone", title="containers, instance killed, restarts off", side=CONTAINER, baseline=True
 )
+VM_ENGINE = Variant(key="vm-engine", title="VMs, their engine killed", side=VM)
+CONTAINER_ENGINE = Variant(key="container-engine", title="containers, their engine killed", side=CONTAINER)
+ENGINES = (VM_ENGINE, CONTAINER_ENGINE)
 VARIANTS = (
-    VM_APP, VM_APP_TOLD, VM_HUNG, VM_KILLED, VM_FROZEN,
-    CONTAINER_APP, CONTAINER_HUNG, CONTAINER_KILLED, CONTAINER_FROZEN, CONTAINER_ALONE,
+    VM_APP, VM_APP_TOLD, VM_HUNG, VM_KILLED, VM_FROZEN, VM_ENGINE,
+    CONTAINER_APP, CONTAINER_HUNG, CONTAINER_KILLED, CONTAINER_FROZEN, CONTAINER_ALONE, CONTAINER_ENGINE,
 )  # fmt: skip
-ONCE = (VM_HUNG, CONTAINER_ALONE)
+ONCE = (VM_HUNG, CONTAINER_ALONE, *ENGINES)
 """Tried in the first repetition only, as they take long; so nothing is claimed of them."""
 
 WHO = "who brings it back?"
 KNOWS = "does its stack know?"
 SEES = "does Pulumi's refresh see it?"
+SERVES_ON = "its engine ends: do all go on serving?"
+SAME_AFTER = "its engine is back: do those before run on?"
 SUMMARY = (
-    *(SummaryCell(row=Row.RECOVERY, question=question) for question in (WHO, KNOWS, SEES)),
+    *(
+        SummaryCell(row=Row.RECOVERY, question=question)
+        for question in (WHO, KNOWS, SEES, SERVES_ON, SAME_AFTER)
+    ),
     *(SummaryCell(row=Row.RECOVERY, figure=figure.key) for figure in (OUT, HAND, FAILED)),
 )
 

@@ -16,6 +16,7 @@ from pairlab.exercise import Lab, Log
 from pairlab.exercise import _recovery_figures as plan
 from pairlab.exercise._client import GOOD, Client, Request
 from pairlab.exercise._log import now
+from pairlab.exercise._recovery_engine import try_engine
 from pairlab.exercise._recovery_faults import FAULTS, INDEX, Fault
 from pairlab.results import Conclusion, RunResult
 
@@ -35,7 +36,13 @@ class LabExercise:
     is_long = True
     vms = 2
     replicas = 2
-    example: ClassVar[Mapping[str, Any]] = {"lab": "dev", "unit": "nginx.service", "name": "vm/0"}
+    example: ClassVar[Mapping[str, Any]] = {
+        "lab": "dev",
+        "unit": "nginx.service",
+        "name": "vm/0",
+        "engine": "dockerd",
+        "port": 8081,
+    }
     figures = plan.FIGURES
     variants = plan.VARIANTS
     summary = plan.SUMMARY
@@ -47,13 +54,6 @@ class LabExercise:
     def prepare(self) -> str:
         """Have two instances a side, so that there is somebody else to answer."""
         self._log.values |= {"lab": self._lab.name, "unit": self._lab.workload.unit}
-        for variant in (plan.VM_KILLED, plan.CONTAINER_KILLED):
-            with self._log.doing(variant):
-                self._log.finding(
-                    "what if its engine ends?",
-                    "not tried: it is this host's, and to stop it would end every other lab on this host",
-                    "cannot",
-                )
         declared = self._lab.declared.at_least(self.vms, self.replicas)
         if declared != self._lab.declared:
             with self._log.step("enough"):
@@ -61,13 +61,17 @@ class LabExercise:
         return f"instance {INDEX} of each side, of {declared.vms} VMs and {declared.replicas} containers"
 
     def repetition(self, number: int) -> None:
-        """Every fault once; the longest ones the first time only."""
+        """Every fault once; the longest ones, and the ends of engines, the first time only."""
         for kind in FAULTS:
             if number and kind.variant in plan.ONCE:
                 continue
             fault = kind(self._lab)
             with self._log.doing(fault.variant), fault.arranged(self._log):
                 self._try(fault)
+        if number == 0:
+            for variant in plan.ENGINES:
+                with self._log.doing(variant):
+                    try_engine(self._lab, self._log, variant, STEADY)
 
     def conclude(self, result: RunResult) -> list[Conclusion]:
         """See `Exercise.conclude`."""

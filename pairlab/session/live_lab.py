@@ -10,6 +10,7 @@ from pairlab import side as sides
 from pairlab.errors import ExerciseError
 from pairlab.exercise import ContainerArchive, Declaration
 from pairlab.exercise._fleet import Fleet
+from pairlab.host.engine_switch import EngineSwitch
 from pairlab.image.apt_source import AptSource
 from pairlab.image.container_archive import image_id
 from pairlab.image.nested import ensure_engine, ensure_machine
@@ -38,6 +39,7 @@ from pairlab.model import (
     lab_dir,
 )
 from pairlab.run import Runner
+from pairlab.session.engine_switches import switch_of
 from pairlab.session.keys import KEY, KNOWN_HOSTS, ensure_keys
 from pairlab.session.lab import await_ready
 from pairlab.session.rollbacks import telling_rollbacks
@@ -76,6 +78,10 @@ class LiveLab:
     def port(self, side: SideName) -> int:
         """See `Lab.port`."""
         return self.base.port(side)
+
+    def engine_switch(self, side: SideName) -> EngineSwitch | str:
+        """See `Lab.engine_switch`."""
+        return switch_of(self._bench, self.base.settings, self.sides[side])
 
     def declare(
         self, declaration: Declaration, *, refresh: bool = False, commands: bool = True, ready: bool = True

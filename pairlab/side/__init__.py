@@ -75,11 +75,13 @@ class Side(Protocol):
     Attributes:
         name: Which half.
         kind: Name of its module.
+        engine: Program of the daemon that carries its instances.
         supervisor: Who starts another in the place of an instance that ended; empty for nobody.
     """
 
     name: SideName
     kind: str
+    engine: str
     supervisor: str
 
     @property
@@ -88,6 +90,9 @@ class Side(Protocol):
 
     def instances(self) -> list[Instance]:
         """Every instance of every tier, ordered by tier and index."""
+
+    def strangers(self) -> list[str]:
+        """Names of all that runs on its engine and is not this lab's."""
 
     def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
         """Runs commands inside an instance, as its usual account or as its administrator.

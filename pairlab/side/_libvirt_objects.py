@@ -105,6 +105,11 @@ class LibvirtObjects:
         found = (connection or self.connection(libvirt)).listAllDomains(flags)
         return [domain for domain in found if self.metadata(libvirt, domain) is not None]
 
+    def strange_domains(self, libvirt: Any) -> list[Any]:
+        """Domains that run here and are not the lab's."""
+        found = self.connection(libvirt).listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE)
+        return [domain for domain in found if self.metadata(libvirt, domain) is None]
+
     def destroy(self, domain: str) -> None:
         """End a domain at once."""
         with self.mapped() as libvirt:

@@ -158,6 +158,11 @@ class SwarmObjects:
     def _containers(self, api: Any) -> list[dict[str, Any]]:
         return list(api.containers(all=True, filters=self._of_lab))
 
+    def strange_containers(self, api: Any) -> list[str]:
+        """Names of the containers that run here and are not the lab's."""
+        own = {container["Id"] for container in self._containers(api)}
+        return sorted(_container_name(each) for each in api.containers() if each["Id"] not in own)
+
     def _volumes(self, api: Any) -> list[dict[str, Any]]:
         # The engine answers null, not an empty list, where there are none.
         return list(api.volumes(filters=self._of_lab)["Volumes"] or [])

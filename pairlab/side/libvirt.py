@@ -39,6 +39,7 @@ class LabSide:
 
     name: SideName = SideName.VM
     kind: str = "libvirt"
+    engine: str = "libvirtd"
     supervisor: str = ""
 
     def __init__(self, context: SideContext) -> None:
@@ -67,6 +68,11 @@ class LabSide:
                 if (own := objects.metadata(libvirt, domain)) is not None
             ]
         return sorted(found, key=lambda instance: (instance.tier, instance.index))
+
+    def strangers(self) -> list[str]:
+        """See `Side.strangers`."""
+        with self._objects.mapped() as libvirt:
+            return sorted(domain.name() for domain in self._objects.strange_domains(libvirt))
 
     def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
         """See `Side.runner`: ssh, through libvirt's machine where that is another one."""

@@ -42,6 +42,7 @@ class LabSide:
 
     name: SideName = SideName.CONTAINER
     kind: str = "swarm"
+    engine: str = "dockerd"
     supervisor: str = "Swarm"
 
     def __init__(self, context: SideContext) -> None:
@@ -64,6 +65,11 @@ class LabSide:
             for task, (usage, uptime_s) in zip(tasks, figures, strict=True)
         ]
         return sorted(found, key=lambda instance: (instance.tier, instance.index))
+
+    def strangers(self) -> list[str]:
+        """See `Side.strangers`."""
+        with self._objects.mapped() as api:
+            return self._objects.strange_containers(api)
 
     def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
         """See `Side.runner`."""

@@ -80,6 +80,7 @@ class FakeSide:
 
     name: SideName = SideName.VM
     kind: str = "fake"
+    engine: str = "fakerd"
     supervisor: str = ""
     is_local: bool = True
     there: list[Instance] = dataclasses.field(default_factory=list)
@@ -91,6 +92,9 @@ class FakeSide:
 
     def instances(self) -> list[Instance]:
         return sorted(self.there, key=lambda instance: (instance.tier, instance.index))
+
+    def strangers(self) -> list[str]:
+        return [f"pairlab-{FOREIGN}-vm-0"]
 
     def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
         self._running(index, tier)

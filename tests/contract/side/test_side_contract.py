@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
-from side_worlds import BANNER, OPERATIONS, VERSION, World, until
+from side_worlds import BANNER, FOREIGN, LAB, OPERATIONS, VERSION, World, until
 
 from pairlab.errors import LabError, SideError
 
@@ -35,6 +35,14 @@ def test_instances_are_found_in_order_with_figures(world: World) -> None:
         assert each.memory_bytes is not None
         assert each.memory_bytes > 0
         assert each.handle
+
+
+def test_strangers_are_all_that_runs_on_its_engine_and_is_not_the_labs(world: World) -> None:
+    world.fill()
+    found = world.side.strangers()
+    assert any(name.startswith(f"pairlab-{FOREIGN}-") for name in found)
+    own = [name for name in found if name.startswith(f"pairlab-{LAB}-")]
+    assert [name for name in own if not name.startswith(f"pairlab-{FOREIGN}-")] == []
 
 
 def test_status_is_quick(world: World) -> None:

@@ -1,0 +1,102 @@
+"""What becomes of the instances whose engine, the daemon that carries them, ends, and who starts it again."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from pairlab.exercise import _recovery_figures as plan
+from pairlab.exercise._client import Client
+from pairlab.exercise._fleet import Fleet
+from pairlab.exercise._log import now
+from pairlab.results import Variant
+
+if TYPE_CHECKING:
+    from pairlab.exercise import Lab, Log
+    from pairlab.host.engine_switch import EngineSwitch
+
+WATCH_S = 10.0
+"""How long an engine is watched; systemd takes two seconds for one that it is told to restart."""
+SETTLE_S = 1.0
+"""Until what ended with the engine counts as gone; a front door asks each instance once a second."""
+LOOK_S = 4.0
+"""How long clients are watched at least: each instance has its turn several times."""
+BACK_TIMEOUT_S = 240.0
+POLL_S = 0.1
+
+
+def try_engine(lab: Lab, log: Log, variant: Variant, steady: int) -> None:
+    """End the engine of a variant's side while a client asks its front door, and have it back in the end.
+
+    Args:
+        lab: The lab; afterwards it is again what is declared.
+        log: Takes what was found.
+        variant: Whose engine.
+        steady: Good answers that count as calm.
+
+    Raises:
+        ExerciseError: An instance did not serve afterwards.
+        HostError: The engine does not end, or does not come back.
+    """
+    assert variant.side is not None
+    switch = lab.engine_switch(variant.side)
+    if isinstance(switch, str):
+        log.finding(plan.SERVES_ON, f"not tried: {switch}", "cannot")
+        return
+    fleet = Fleet(lab, variant.side)
+    before = [fleet.identity(index) for index in fleet.indexes]
+    with log.client(fleet.side, lab.port(fleet.side), lab.workload.health_path) as client:
+        client.await_good(fleet.calm(steady))
+        try:
+            with log.step(variant.key, port=lab.port(fleet.side)) as changes:
+                switch.kill()
+                alone, all_serve = _watch(fleet, log, switch, client, changes)
+            if not alone:
+                _start(fleet, log, switch, client, timed=not all_serve)
+        finally:
+            switch.start()
+            for side in lab.sides.values():
+                side.close()  # what it holds is a connection to the engine before
+        since = now()
+        for name in fleet.names:
+            client.await_answer(name, since=since, timeout_s=BACK_TIMEOUT_S)
+        client.await_good(fleet.calm(steady))
+    log.sample(plan.FAILED, log.timelines[-1].failed())
+    log.sample(plan.GAP, log.timelines[-1].longest_gap_s())
+    # Both front doors run on one of the engines: what follows needs all that is declared.
+    lab.declare(lab.declared, refresh=True)
+    same = sum(fleet.identity(index) == start for index, start in enumerate(before))
+    others = "" if same == len(before) else "; what else there is was started anew"
+    log.finding(plan.SAME_AFTER, f"{same} of {len(before)}{others}", "no" if others else "yes")
+
+
+def _watch(
+    fleet: Fleet, log: Log, switch: EngineSwitch, client: Client, changes: list[str]
+) -> tuple[bool, bool]:
+    """Whether somebody starts an ended engine again in time, and whether all instances served meanwhile."""
+    struck = now()
+    alone = False
+    while now() < struck + (LOOK_S if alone else WATCH_S):
+        alone = alone or switch.answers()
+        time.sleep(POLL_S)
+    serving = [name for name in fleet.names if client.saw_answer(name, since=struck + SETTLE_S, timeout_s=0)]
+    told = f"{len(serving)} of {len(fleet.names)} answered while {switch.name} was away"
+    who = switch.supervisor if alone else f"nobody within {WATCH_S:g} s"
+    log.finding(plan.SERVES_ON, told, "yes" if serving == fleet.names else "no")
+    log.finding(plan.WHO, who, "yes" if alone else "no")
+    changes += [told, f"who starts {switch.name} again: {who}"]
+    return alone, serving == fleet.names
+
+
+def _start(fleet: Fleet, log: Log, switch: EngineSwitch, client: Client, *, timed: bool) -> None:
+    """What a person does; timed until all instances serve, where they did not all the time."""
+    with log.step("engine-start", engine=switch.name) as changes:
+        began = now()
+        switch.start()
+        changes.append(f"{switch.name} answers after {now() - began:.1f} s")
+        if timed:
+            served = [
+                client.await_answer(name, since=began, timeout_s=BACK_TIMEOUT_S).ended for name in fleet.names
+            ]
+            log.sample(plan.HAND, max(served) - began)
+            changes.append(f"all instances serve after {max(served) - began:.1f} s")

@@ -1,0 +1,165 @@
+"""What recovery does when an engine ends: one of the test's own, beside a real HTTP server."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from slow_server import Handler, turns
+
+from pairlab.exercise import Declaration, Log
+from pairlab.exercise import _recovery_engine as tried
+from pairlab.exercise import _recovery_figures as plan
+from pairlab.exercise._guide import sections
+from pairlab.exercise._recovery_engine import try_engine
+from pairlab.exercise.recovery import LabExercise
+from pairlab.model import SideName
+from pairlab.run import Completed
+from pairlab.session.exercises import Unguided
+from stacks.pair import WEB
+
+STEADY = 4
+
+
+@dataclass
+class FakeEngine:
+    """Carries instances that stop answering with it, or go on; that are new after its start, or the same."""
+
+    carries: bool = True
+    restarts: bool = True
+    supervised: bool = False
+    name: str = "fakerd"
+    supervisor: str = "a manager"
+    runs: bool = True
+    starts: list[str] = field(default_factory=list)
+
+    def answers(self) -> bool:
+        return self.runs
+
+    def kill(self) -> None:
+        self.runs = False
+        if self.carries:
+            Handler.status = 503
+        if self.supervised:
+            threading.Timer(0.3, lambda: self.come_back("a manager")).start()
+
+    def start(self) -> None:
+        if not self.runs:
+            self.come_back("by hand")
+
+    def come_back(self, by: str) -> None:
+        self.starts.append(by)
+        self.runs, Handler.status = True, 200
+
+
+class FakeSide:
+    """Instances whose first process is as old as their engine says."""
+
+    def __init__(self, engine: FakeEngine) -> None:
+        self.engine, self.closed = engine, 0
+
+    def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Any:
+        return self
+
+    def run(self, argv: list[str], **_: object) -> Completed:
+        generation = len(self.engine.starts) if self.engine.restarts else 0
+        return Completed(argv, 0, f"boot-id\n1 (nginx) {' '.join(str(generation) for _ in range(30))}\n", "")
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@dataclass
+class FakeLab:
+    """Enough of a lab for an engine that ends."""
+
+    front_door: int
+    engine: FakeEngine | str
+    workload: Any = WEB
+    declared: Declaration = Declaration(2, 2)  # noqa: RUF009
+    put_right: int = 0
+
+    def __post_init__(self) -> None:
+        engine = FakeEngine() if isinstance(self.engine, str) else self.engine
+        self.sides = {side: FakeSide(engine) for side in SideName}
+
+    def port(self, side: SideName) -> int:
+        return self.front_door
+
+    def engine_switch(self, side: SideName) -> Any:
+        return self.engine
+
+    def declare(self, declaration: Declaration, *, refresh: bool = False) -> None:
+        assert (declaration, refresh) == (self.declared, True)
+        self.put_right += 1
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Log:
+    for name, seconds in (("WATCH_S", 2.0), ("SETTLE_S", 0.2), ("LOOK_S", 1.5)):
+        monkeypatch.setattr(tried, name, seconds)
+    Handler.instances = turns()
+    return Log(
+        lambda values: sections("recovery", {**LabExercise.example, **values}),
+        Unguided(),
+        lambda line: None,
+        lambda: None,
+    )
+
+
+def attempt(lab: FakeLab, log: Log) -> tuple[dict[str, str], dict[str, float]]:
+    """End the engine of the vm side; returns question -> verdict, and figure -> sample."""
+    with log.doing(plan.VM_ENGINE):
+        try_engine(lab, log, plan.VM_ENGINE, STEADY)  # type: ignore[arg-type]
+    return {f.question: f.verdict for f in log.findings}, {s.figure: s.value for s in log.samples}
+
+
+def test_an_engine_that_carries_its_instances_is_started_by_hand_and_timed(port: int, log: Log) -> None:
+    engine = FakeEngine()
+    lab = FakeLab(port, engine)
+    told, measured = attempt(lab, log)
+    assert told == {plan.SERVES_ON: "no", plan.WHO: "no", plan.SAME_AFTER: "no"}
+    assert measured["failed"] > 20
+    assert 0 < measured["by-hand"] < 2
+    assert measured["longest-gap"] > 1.5
+    assert engine.starts == ["by hand"]
+    assert lab.put_right == 1
+    assert min(side.closed for side in lab.sides.values()) > 0
+
+
+def test_instances_that_need_no_engine_go_on_and_are_the_same(port: int, log: Log) -> None:
+    told, measured = attempt(FakeLab(port, FakeEngine(carries=False, restarts=False)), log)
+    assert told == {plan.SERVES_ON: "yes", plan.WHO: "no", plan.SAME_AFTER: "yes"}
+    assert measured["failed"] == 0
+    assert "by-hand" not in measured
+
+
+def test_an_engine_that_a_supervisor_starts_is_not_started_again(port: int, log: Log) -> None:
+    engine = FakeEngine(supervised=True)
+    told, measured = attempt(FakeLab(port, engine), log)
+    assert told[plan.WHO] == "yes"
+    assert engine.starts == ["a manager"]
+    assert "by-hand" not in measured
+
+
+def test_an_engine_that_is_others_too_is_left_alone(port: int, log: Log) -> None:
+    told, measured = attempt(FakeLab(port, "it carries others"), log)
+    assert told == {plan.SERVES_ON: "cannot"}
+    assert log.findings[0].answer == "not tried: it carries others"
+    assert measured == {}
+
+
+def test_an_engine_is_running_again_whatever_fails(
+    port: int, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine()
+
+    def fail(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tried, "_watch", fail)
+    with pytest.raises(KeyboardInterrupt):
+        attempt(FakeLab(port, engine), log)
+    assert (engine.runs, engine.starts) == (True, ["by hand"])
