@@ -15,7 +15,8 @@ VARIANTS = (VM, CONTAINER)
 
 LIMIT_CPUS = 0.25
 RATE_HZ = 60.0
-WINDOW_S = 2.0
+WINDOW_S = 5.0
+"""Half of its requests are others': enough for a 99th percentile that is not their slowest."""
 MIB = 1024**2
 DISK_BYTES = 64 * MIB
 

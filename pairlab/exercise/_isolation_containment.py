@@ -49,6 +49,8 @@ LOOK = "cat /proc/loadavg && :"
 WAY_IN = "it worked"
 NO_WAY_IN = f"the shell did not end within {PROCESSES_LIFE_S:g} s"
 FLOOD = "/var/tmp/pairlab-flood"
+_ASK = 'LC_ALL=C fallocate --length "$1" "$2" 2>&1'
+NO_SPACE = "No space left on device"
 VIRTUAL_HARDWARE = "the virtual hardware"
 
 
@@ -243,13 +245,18 @@ class Containment:
         yield self.tell_who_goes_on(target, plan.DISK_ALONE, tried, aftermath)
 
     def _bounds(self, target: Target) -> Tried:
-        (own_size, own_free), hosts = _room(target)[0], _room(target, of_host=True)
+        size, free = _room(target)[0]
+        own = f"{size // plan.MIB} MiB are its own, {free // plan.MIB} MiB of them free"
+        if target.own_kernel:
+            _check_refused(target, size)
+            tried = f"asked for {(size - free) // plan.MIB} MiB more than it has free"
+            holder = f"{VIRTUAL_HARDWARE} (the size of its virtual disk)"
+            return Tried(tried, f"refused (ENOSPC): {own}", "yes", holder)
         tried = "read the size of its root file system"
-        if own_size in [size for size, _ in hosts]:
-            told = f"it is this host's: {own_free // plan.MIB} MiB more could be filled, for everybody on it"
+        if size in [each for each, _ in _room(target, of_host=True)]:
+            told = f"it is this host's: {free // plan.MIB} MiB more could be filled, for everybody on it"
             return Tried(tried, told, "no", "nobody")
-        told = f"{own_size // plan.MIB} MiB of its own, {own_free // plan.MIB} MiB of it free"
-        return Tried(tried, told, "yes", "the virtual hardware (the size of its virtual disk)")
+        return Tried(tried, own, "yes", f"{HOST_KERNEL} (a quota)")
 
     def tell_who_goes_on(self, target: Target, question: str, tried: Tried, aftermath: Aftermath) -> str:
         """Whether all others do, and the attacked one itself.
@@ -291,6 +298,26 @@ def _way_in(admin: Runner) -> str:
     except CommandError:
         return NO_WAY_IN
     return "the shell could start nothing: that takes a process too" if done.returncode else WAY_IN
+
+
+def _check_refused(target: Target, size: int) -> None:
+    """See that a file as large as its whole file system is refused; only where that is not this host's.
+
+    The space is set aside inside without being written, so its disk on this host does not grow.
+
+    Raises:
+        ExerciseError: It was granted, or refused for another reason.
+    """
+    try:
+        asked = bounded(target.usual, ["sh", "-c", _ASK, "sh", str(size), FLOOD], DISK_LIFE_S)
+    finally:
+        target.usual.run(["rm", "-f", FLOOD])
+    if not (asked.status and any(NO_SPACE in line for line in asked.said)):
+        raise ExerciseError(
+            f"{target.name} was to be refused {size // plan.MIB} MiB, all of its disk, for want of space:"
+            f" {'; '.join(asked.said)}",
+            hint="its size is no bound then; `invoke lab.exec` may show what holds /var/tmp",
+        )
 
 
 def _room(target: Target, *, of_host: bool = False) -> list[tuple[int, int]]:

@@ -100,7 +100,7 @@ def _attack(
         return client.saw_answer(name, since=now(), timeout_s=BACK_TIMEOUT_S)
 
     with log.client(side, lab.port(side), lab.workload.health_path) as client:
-        client.await_good(STEADY)
+        client.await_good(target.fleet.calm(STEADY))
         began = now()
         with containment.brought_back(target, serves) as aftermath:
             ended = detached(target.usual, perl(EXHAUST, most // plan.MIB, LIFE_S), LIFE_S)

@@ -36,12 +36,12 @@ def panic(lab: Lab, log: Log, containment: Containment, target: Target) -> Itera
         log.finding(plan.PANIC_ALONE, f"not tried: {told}", "cannot")
         yield f"{plan.PANIC_ALONE} cannot: {told}"
         return
-    name, of = target.name, target.fleet.side
+    name, of, calm = target.name, target.fleet.side, target.fleet.calm(STEADY)
     with log.client(of, lab.port(of), lab.workload.health_path) as client:
-        client.await_good(STEADY)
+        client.await_good(calm)
         target.fleet.admin(0).run(["sh", "-c", _CRASH])
         try:
-            client.await_without(name, STEADY, timeout_s=PANIC_TIMEOUT_S)
+            client.await_without(name, calm, timeout_s=PANIC_TIMEOUT_S)
             _check_silent(target)
             known, alone = _known(target), _alone(containment.missing(target, itself=False))
         finally:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -15,12 +15,15 @@ from pairlab.errors import CommandError, ExerciseError, LabError, SideError
 from pairlab.exercise import Log, _isolation_bounded, _isolation_containment
 from pairlab.exercise import _isolation_attacked as plan
 from pairlab.exercise._isolation_bounded import ALARMED, KILLED, Target
-from pairlab.exercise._isolation_containment import Containment
+from pairlab.exercise._isolation_containment import FLOOD, Containment
 from pairlab.exercise._isolation_memory import exhaust
+from pairlab.exercise._isolation_panic import panic
 from pairlab.run import Completed
 from tests.unit.host.answering_runner import Answer, AnsweringRunner
 
 MIB, FREE_MIB = 1024**2, 80
+CALM = 24
+"""Good answers in a row that show a side of a dozen at rest."""
 
 
 @dataclass
@@ -39,6 +42,10 @@ class Vm:
     is_silent: bool = False
     happened: list[str] = field(default_factory=list)
     supervisor: str = ""
+    kind: str = "fake"
+    own_kernel: bool = True
+    hosts_disk: int = 9
+    asked_for_more: str = "fallocate: fallocate failed: No space left on device\nended 1\n"
 
     def run(self, argv: Sequence[str], **options: Any) -> Completed:
         if self.is_silent:
@@ -52,10 +59,16 @@ class Vm:
             "sh -c cat /proc/loadavg": "",
             "sh -c life=": self.output,
             "rm": "",
+            "sh -c sync": "",
             "df": f"Size Avail\n{400 * MIB} {300 * MIB}\n",
         }
+        if "sh -c LC_ALL=C fallocate" in " ".join(argv):
+            self.happened.append(f"asked for {int(argv[-2]) // MIB} MiB")
+            return AnsweringRunner({"sh": self.asked_for_more}).run(argv, **options)
+        if [*argv] == ["rm", "-f", FLOOD]:
+            self.happened.append("removed")
         done = AnsweringRunner(inside).run(argv, **options)
-        if argv[2:3] and argv[2].startswith(("out=", "life=")):
+        if argv[2:3] and argv[2].startswith(("out=", "life=", "sync")):
             self.happened.append("attacked")
             self.is_silent = self.stalls
             self.kills += f"ended {KILLED}" in self.output
@@ -84,7 +97,7 @@ class Vm:
 
     def host(self) -> AnsweringRunner:
         free = f"MemTotal: {8 * MIB} kB\nMemAvailable: {4 * MIB} kB\n"
-        return AnsweringRunner({"cat /proc/meminfo": free, "df": "Size Avail\n9 9\n"})
+        return AnsweringRunner({"cat /proc/meminfo": free, "df": f"Size Avail\n{self.hosts_disk} 9\n"})
 
 
 class Watched(Containment):
@@ -108,7 +121,10 @@ class Door:
         self.requests: list[Any] = [SimpleNamespace(instance="vm/0", status=200, ended=0.0)]
 
     def await_good(self, count: int) -> None:
-        pass
+        assert count == CALM
+
+    def await_without(self, instance: str, count: int, *, timeout_s: float) -> None:
+        assert (instance, count) == ("vm/0", CALM)
 
     def saw_answer(self, instance: str, *, since: float, timeout_s: float) -> bool:
         return not self.vm.is_silent
@@ -141,13 +157,19 @@ def attacked(vm: Vm, kind: str, monkeypatch: pytest.MonkeyPatch) -> Log:
         name=lambda index: f"vm/{index}",
         usual=lambda index: vm,
         admin=lambda index: vm,
-        await_commands=lambda timeout_s: None,
+        await_commands=lambda timeout_s=0: None,
+        calm=lambda answers: max(answers, CALM),
     )
-    of = Target(plan.VM, vm, fleet, own_kernel=True)  # type: ignore[arg-type]
+    of = Target(plan.VM, vm, fleet, vm.own_kernel)  # type: ignore[arg-type]
     containment = Watched(log, vm)
-    attacks = {"memory": lambda of: exhaust(lab, log, containment, of), "disk": containment.disk}
+    attacks: dict[str, Callable[[Target], Iterable[str]]] = {
+        "memory": lambda of: exhaust(lab, log, containment, of),
+        "processes": containment.processes,
+        "disk": containment.disk,
+        "panic": lambda of: panic(lab, log, containment, of),
+    }
     with log.doing(of.variant):
-        list(attacks.get(kind, containment.processes)(of))
+        list(attacks[kind](of))
     return log
 
 
@@ -160,6 +182,7 @@ def printed(mib: int, status: int) -> str:
     return "".join(f"{each}\n" for each in range(1, mib + 1)) + f"ended {status}\n"
 
 
+FLOODED = ["attacked", "removed", "asked for 400 MiB", "removed"]
 SWITCHED = ["looked at others", "switched off", "switched on", "looked at all"]
 
 
@@ -231,16 +254,49 @@ def test_a_bomb_that_nobody_saw_is_an_error_and_leaves_the_vm_well(monkeypatch: 
     assert not vm.is_silent
 
 
+def test_a_kernel_that_panics_is_seen_by_a_door_that_had_each_one_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vm = Vm("", stalls=True)
+    log = attacked(vm, "panic", monkeypatch)
+    assert vm.happened == ["attacked", *SWITCHED[:-1]]
+    assert told(log, plan.PANIC_ALONE)[0] == "yes"
+
+
 def test_a_flood_that_leaves_it_silent_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     vm = Vm("", stalls=True)
     log = attacked(vm, "disk", monkeypatch)
-    assert vm.happened == ["attacked", *SWITCHED]
+    assert vm.happened == ["attacked", *SWITCHED[:-1], *FLOODED[1:], SWITCHED[-1]]
     assert told(log, plan.DISK_ALONE)[0] == "no"
 
 
 def test_a_flood_that_its_watchdog_ended_leaves_nothing_to_compare(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ExerciseError, match="status 124"):
         attacked(Vm("ended 124\n"), "disk", monkeypatch)
+
+
+def test_more_than_a_disk_of_its_own_has_free_is_asked_for_and_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vm = Vm("ended 0\n")
+    verdict, answer = told(attacked(vm, "disk", monkeypatch), plan.DISK_BOUNDED)
+    assert vm.happened == [*FLOODED, "looked at all"]
+    assert verdict == "yes"
+    assert answer.startswith("asked for 100 MiB more than it has free: refused (ENOSPC): 400 MiB are its own")
+
+
+@pytest.mark.parametrize("told", ["ended 0\n", "fallocate: Operation not supported\nended 1\n"])
+def test_a_disk_whose_bound_is_not_met_is_an_error(told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    vm = Vm("ended 0\n", asked_for_more=told)
+    with pytest.raises(ExerciseError, match="was to be refused 400 MiB"):
+        attacked(vm, "disk", monkeypatch)
+    assert vm.happened == FLOODED
+
+
+def test_a_disk_that_is_this_hosts_is_not_filled(monkeypatch: pytest.MonkeyPatch) -> None:
+    vm = Vm("ended 0\n", own_kernel=False, hosts_disk=400 * MIB)
+    assert told(attacked(vm, "disk", monkeypatch), plan.DISK_BOUNDED)[0] == "no"
+    assert vm.happened == ["attacked", "removed", "looked at all"]
 
 
 def test_a_command_that_fails_in_one_that_is_well_stays_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
