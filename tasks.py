@@ -32,16 +32,22 @@ _START = time.monotonic()
 
 
 def command(body: Body) -> Body:
-    """Turn errors into a message, a hint and an exit status: 1 failed, 2 bad usage, 130 and 143 stopped."""
+    """Turn errors into a message, a hint and an exit status: 1 failed, 2 bad usage, 128 + signal stopped."""
 
     @functools.wraps(body)
     def run(*args: Any, **kwargs: Any) -> Any:
         from pairlab.errors import LabError, Terminated, UsageError
 
-        def terminate(*_: object) -> None:
-            raise Terminated
+        def terminate(number: int, frame: object) -> None:
+            if number == signal.SIGHUP:  # the terminal is gone: to write to it would fail
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, 1)
+                os.dup2(nowhere, 2)
+            raise Terminated(number)
 
-        before = signal.signal(signal.SIGTERM, terminate)
+        # What is ignored, as `nohup` has it, stays so.
+        ends = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) != signal.SIG_IGN]
+        before = {number: signal.signal(number, terminate) for number in ends}
         try:
             return body(*args, **kwargs)
         except LabError as error:
@@ -52,12 +58,13 @@ def command(body: Body) -> Body:
             print(
                 "interrupted; `invoke lab.up` finishes the job, `invoke lab.down` undoes it", file=sys.stderr
             )
-            sys.exit(128 + (signal.SIGTERM if isinstance(stop, Terminated) else signal.SIGINT))
+            sys.exit(128 + (stop.number if isinstance(stop, Terminated) else signal.SIGINT))
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     return run  # type: ignore[return-value]
 

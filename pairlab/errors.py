@@ -76,4 +76,12 @@ class ConflictError(LabError):
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM came. It ends a command as Ctrl-C does; unlike that, it reaches no other process by itself."""
+    """SIGTERM or SIGHUP came. It ends a command as Ctrl-C does, and reaches no other process by itself.
+
+    Attributes:
+        number: Of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number

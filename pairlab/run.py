@@ -267,13 +267,17 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
 
 
 def _descendants(pid: int) -> list[int]:
-    """Children of a process, and theirs; of one that ended, none.
+    """Children of a process, and theirs."""
+    return [each for child in children_of(pid) for each in (child, *_descendants(child))]
+
+
+def children_of(pid: int) -> list[int]:
+    """Numbers of a process's children; of one that ended, none.
 
     Source: proc_tid_children(5).
     """
     found: list[int] = []
     for path in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
-            for child in map(int, path.read_text().split()):
-                found += [child, *_descendants(child)]
+            found += map(int, path.read_text().split())
     return found

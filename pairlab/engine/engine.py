@@ -95,8 +95,8 @@ class Engine:
                 self._workspace(None).create_stack(lab)
             except automation_errors.StackAlreadyExistsError as error:
                 raise ConflictError(
-                    f"lab {lab!r} is there already: another run made it",
-                    hint="wait until that one is done with it, or give another --lab",
+                    f"lab {lab!r} is there already: another run made it, or one that was cut short",
+                    hint=f"give another --lab; `invoke lab.down --lab {lab}` removes it, if nobody uses it",
                 ) from error
 
     def up(self, lab: str, program: Program, *, progress: Progress, refresh: bool) -> Outcome:

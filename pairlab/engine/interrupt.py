@@ -7,14 +7,17 @@ import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import TypeVar
 
 from pairlab.engine.own_files import replace_at_once
+from pairlab.run import children_of
 
 Progress = Callable[[str], None]
 Result = TypeVar("Result")
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def write_apart(cli: Path, root: Path) -> None:
@@ -32,13 +35,16 @@ def write_apart(cli: Path, root: Path) -> None:
 
 
 def interruptible(operate: Callable[[], Result], progress: Progress) -> Result:
-    """Run in a thread, so that Ctrl-C or SIGTERM reaches the engine, which ends its step and saves the state.
+    """Run in a thread, so that a signal to stop reaches the engine, which ends its step and saves the state.
 
     It reaches the engine once, however often it comes.
+
+    Raises:
+        KeyboardInterrupt: One came; the engine is done.
     """
     results: list[Result] = []
     failures: list[BaseException] = []
-    over = threading.Event()  # a `join` that Ctrl-C interrupts takes the thread for ended
+    over = threading.Event()
 
     def work() -> None:
         try:
@@ -48,37 +54,57 @@ def interruptible(operate: Callable[[], Result], progress: Progress) -> Result:
         finally:
             over.set()
 
-    threading.Thread(target=work).start()
-    interrupted: KeyboardInterrupt | None = None
-    passed_on = False
-    while not over.is_set():
-        try:
-            if interrupted and not passed_on:  # again and again while the CLI is only starting
-                passed_on = _pass_on()
-            over.wait(0.5)
-        except KeyboardInterrupt as stop:
-            if not interrupted:
+    with _noted() as stops:
+        threading.Thread(target=work).start()
+        is_announced = is_told = False
+        while not over.wait(0.2):
+            if stops and not is_announced:
+                is_announced = True
                 progress("stopping: the engine ends its current step and saves the state")
-            interrupted = interrupted or stop
-    if interrupted:
-        raise interrupted
+            if stops and not is_told:
+                is_told = _pass_on()  # again and again while the CLI is only starting
+    if stops:
+        stops[0]()
     if failures:
         raise failures[0]
     return results[0]
 
 
+@contextmanager
+def _noted() -> Iterator[list[Callable[[], None]]]:
+    """While open, a signal to stop does nothing; it is kept as what it would have done.
+
+    One that is ignored stays so. In a thread, which gets none, nothing is changed.
+    """
+    noted: list[Callable[[], None]] = []
+
+    def note(number: int, frame: FrameType | None) -> None:
+        before = handlers[signal.Signals(number)]
+        noted.append(lambda: before(number, frame))
+
+    found = {number: signal.getsignal(number) for number in STOPS}
+    handlers = {number: before for number, before in found.items() if callable(before)}
+    is_main = threading.current_thread() is threading.main_thread()
+    for number in handlers if is_main else ():
+        signal.signal(number, note)
+    try:
+        yield noted
+    finally:
+        for number, before in handlers.items() if is_main else ():
+            signal.signal(number, before)
+
+
 def _pass_on() -> bool:
     """Interrupt the CLI; returns whether there was one."""
-    children = list(_children())
-    for pid in children:
+    found = [pid for pid in children_of(os.getpid()) if _is_cli(pid)]
+    for pid in found:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGINT)
-    return bool(children)
+    return bool(found)
 
 
-def _children() -> Iterator[int]:
-    for path in Path("/proc/self/task").glob("*/children"):
-        with suppress(FileNotFoundError):  # it ended meanwhile
-            for word in path.read_text().split():
-                if Path(f"/proc/{word}/comm").read_text().strip() == "pulumi":
-                    yield int(word)
+def _is_cli(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == "pulumi"
+    except OSError:
+        return False  # it ended meanwhile

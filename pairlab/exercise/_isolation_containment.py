@@ -194,8 +194,9 @@ class Containment:
             threads = target.side.footprint(0).threads - before
             way_in = _way_in(target.fleet.admin(0))
         if not made:
+            why = SWITCHED if aftermath.is_silent else "a process could make no other one"
             raise ExerciseError(
-                f"a process in {target.name} could make no other one", hint="`invoke lab.exec` may show why"
+                f"no bomb was seen in {target.name}: {why}", hint="`invoke lab.exec` may show why"
             )
         self._log.sample(plan.MADE, made)
         self._log.sample(plan.THREADS, threads)

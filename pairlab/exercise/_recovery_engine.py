@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from pairlab.exercise import _recovery_figures as plan
-from pairlab.exercise._client import Client
+from pairlab.exercise._client import GOOD, Client
 from pairlab.exercise._fleet import Fleet
 from pairlab.exercise._log import now
 from pairlab.results import Variant
@@ -19,8 +19,6 @@ WATCH_S = 10.0
 """How long an engine is watched; systemd takes two seconds for one that it is told to restart."""
 SETTLE_S = 1.0
 """Until what ended with the engine counts as gone; a front door asks each instance once a second."""
-LOOK_S = 4.0
-"""How long clients are watched at least: each instance has its turn several times."""
 BACK_TIMEOUT_S = 240.0
 POLL_S = 0.1
 
@@ -50,11 +48,12 @@ def try_engine(lab: Lab, log: Log, variant: Variant, steady: int) -> None:
         try:
             with log.step(variant.key, port=lab.port(fleet.side)) as changes:
                 switch.kill()
-                alone, all_serve = _watch(fleet, log, switch, client, changes)
+                alone, all_serve = _watch(fleet, log, switch, client, steady, changes)
             if not alone:
                 _start(fleet, log, switch, client, timed=not all_serve)
         finally:
-            switch.start()
+            if not switch.answers():
+                switch.start()
             for side in lab.sides.values():
                 side.close()  # what it holds is a connection to the engine before
         since = now()
@@ -71,21 +70,25 @@ def try_engine(lab: Lab, log: Log, variant: Variant, steady: int) -> None:
 
 
 def _watch(
-    fleet: Fleet, log: Log, switch: EngineSwitch, client: Client, changes: list[str]
+    fleet: Fleet, log: Log, switch: EngineSwitch, client: Client, steady: int, changes: list[str]
 ) -> tuple[bool, bool]:
     """Whether somebody starts an ended engine again in time, and whether all instances served meanwhile."""
     struck = now()
-    alone = False
-    while now() < struck + (LOOK_S if alone else WATCH_S):
-        alone = alone or switch.answers()
+    while not (alone := switch.answers()) and now() < struck + WATCH_S:
         time.sleep(POLL_S)
-    serving = [name for name in fleet.names if client.saw_answer(name, since=struck + SETTLE_S, timeout_s=0)]
-    told = f"{len(serving)} of {len(fleet.names)} answered while {switch.name} was away"
-    who = switch.supervisor if alone else f"nobody within {WATCH_S:g} s"
-    log.finding(plan.SERVES_ON, told, "yes" if serving == fleet.names else "no")
+    away = [r for r in client.requests if struck + SETTLE_S <= r.sent and r.ended <= now()]
+    serving = [name for name in fleet.names if any(r.instance == name and r.status == GOOD for r in away)]
+    all_serve = serving == fleet.names
+    who = (switch.supervisor or "somebody else than pairlab") if alone else f"nobody within {WATCH_S:g} s"
     log.finding(plan.WHO, who, "yes" if alone else "no")
+    if len(away) < fleet.calm(steady):
+        told = f"{switch.name} was away for {now() - struck:.1f} s only: too short to see"
+        log.finding(plan.SERVES_ON, told, "fact")
+    else:
+        told = f"{len(serving)} of {len(fleet.names)} answered while {switch.name} was away"
+        log.finding(plan.SERVES_ON, told, "yes" if all_serve else "no")
     changes += [told, f"who starts {switch.name} again: {who}"]
-    return alone, serving == fleet.names
+    return alone, all_serve
 
 
 def _start(fleet: Fleet, log: Log, switch: EngineSwitch, client: Client, *, timed: bool) -> None:

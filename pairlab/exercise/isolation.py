@@ -115,7 +115,8 @@ class LabExercise:
                 continue
             with log.step(key) as changes:
                 for target in targets:
-                    target.fleet.await_rest()  # from the attack before: it would blur this one
+                    for each in targets:
+                        each.fleet.await_rest()  # from the attack before: it would blur this one
                     with log.doing(target.variant):
                         changes += [f"{target.variant.title}: {line}" for line in attack(target)]
         containment.end(targets)

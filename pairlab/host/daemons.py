@@ -17,6 +17,8 @@ DAEMONS = ("dockerd", "libvirtd", "virtlogd")
 """In the order in which they can be stopped."""
 ANSWER_TIMEOUT_S = 60.0
 POLL_S = 0.1
+ENDED = ("Z", "X")
+"""States of a process that has ended, and that nobody has asked about yet."""
 STOP_SCHEDULE = "TERM/30/KILL/5"
 CGROUPS = Path("/sys/fs/cgroup")
 # Debian's default asks polkit, which needs a system bus that systemd would start: the socket's group decides
@@ -107,14 +109,17 @@ def running_process(name: str, pid_file: Path) -> dict[str, int] | None:
     Returns:
         What no other process has both of: `pid`, and `started` in clock ticks after boot.
 
-    Source: proc_pid_stat(5): the fields 1, 2 and 22, readable by all.
+    Source: proc_pid_stat(5): the fields 1, 2, 3 and 22, readable by all.
     """
     try:
         pid = int(pid_file.read_text())
         head, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
     except (OSError, ValueError):
         return None
-    return {"pid": pid, "started": int(rest.split()[19])} if head == f"{pid} ({name}" else None
+    fields = rest.split()
+    if head != f"{pid} ({name}" or fields[0] in ENDED:
+        return None
+    return {"pid": pid, "started": int(fields[19])}
 
 
 def daemon_step(host: Host, daemon: Daemon) -> Step:

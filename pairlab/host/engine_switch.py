@@ -60,7 +60,7 @@ class EngineSwitch:
             HostError: It may not be ended, or does not end.
         """
         if why := self.refusal:
-            raise HostError(f"{self.name} is left alone: {why}", hint="`invoke lab.doctor` says what runs")
+            raise HostError(f"it is left alone: {why}", hint="`invoke lab.doctor` says what runs")
         process = self._process()
         assert process is not None
         self.host.admin.run(["kill", "-KILL", str(process["pid"])])

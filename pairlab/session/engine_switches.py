@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pairlab.errors import HostError
 from pairlab.host.engine_switch import EngineSwitch, engine_switch
 from pairlab.host.steps import this_host
 from pairlab.model import Settings, state_dir
@@ -17,7 +18,12 @@ def switch_of(bench: Workbench, settings: Settings, side: Side) -> EngineSwitch 
         settings: Where the lab's daemons are.
         side: Of the lab.
     """
-    switch = engine_switch(this_host(settings, state_dir(), bench.runner), side.engine, bench.progress)
+    host = this_host(settings, state_dir(), bench.runner)
+    switch = engine_switch(host, side.engine, bench.progress)
+    try:
+        host.unlock(interactive=False)
+    except HostError as error:
+        return error.message
     if switch is None:
         return f"{side.engine} is another machine's"
     if strangers := side.strangers():

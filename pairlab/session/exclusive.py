@@ -48,7 +48,10 @@ def _exclusive(name: str, doing: str, *, against: str) -> Iterator[None]:
         for path in folder.glob(f"{against}.lock"):
             with path.open() as other:
                 _take(other, fcntl.LOCK_SH)
-        yield
+        try:
+            yield
+        finally:
+            own.truncate(0)
 
 
 def _take(lock: TextIO, kind: int) -> None:

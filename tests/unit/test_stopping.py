@@ -15,9 +15,11 @@ from tasks import command
 
 ROOT = Path(__file__).resolve().parents[2]
 ENGINE = """#!/bin/sh
-trap 'echo interrupted >> "$1"' INT
+stopped=
+trap 'stopped=1; echo interrupted >> "$1"' INT
 echo started >> "$1"
-for _ in 1 2 3 4 5 6 7 8 9 10; do sleep 0.1; done
+for _ in $(seq 600); do [ -z "$stopped" ] || break; sleep 0.1; done
+for _ in $(seq 10); do sleep 0.1; done
 echo saved >> "$1"
 """
 RUN = """
@@ -30,11 +32,17 @@ interruptible(lambda: subprocess.run([root / "bin/pulumi", notes], check=True), 
 """
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
 def test_a_signal_ends_a_command_after_its_cleaning_up(
-    number: signal.Signals, status: int, capsys: pytest.CaptureFixture[str]
+    number: signal.Signals,
+    status: int,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     done = []
+    monkeypatch.setattr(os, "dup2", lambda *_: None)  # where a terminal is gone, its streams are too
 
     @command
     def body() -> None:
@@ -66,13 +74,15 @@ def test_an_interruption_reaches_the_engine_once_and_waits_for_it(tmp_path: Path
         cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
     )  # fmt: skip
-    while not notes.exists():
-        time.sleep(0.05)
-        assert run.poll() is None
-    for _ in range(2):
-        (os.killpg if to_group else os.kill)(run.pid, signal.SIGINT)
-        time.sleep(0.2)
-    out, _ = run.communicate(timeout=60)
+    try:
+        for awaited in ("started", "interrupted"):
+            while awaited not in (notes.read_text() if notes.exists() else ""):
+                time.sleep(0.05)
+                assert run.poll() is None
+            (os.killpg if to_group else os.kill)(run.pid, signal.SIGINT)
+        out, _ = run.communicate(timeout=60)
+    finally:
+        run.kill()
     assert run.returncode == -signal.SIGINT
     assert out.count("stopping: the engine ends its current step") == 1
     assert notes.read_text().split() == ["started", "interrupted", "saved"]

@@ -80,11 +80,11 @@ def test_nothing_is_asked_in_a_pause_and_the_rate_stays(port: int) -> None:
         client.await_good(5)
         with client.paused():
             begun = time.monotonic()
-            time.sleep(0.5)
+            time.sleep(3)
             over = time.monotonic()
         client.await_good(5)
-    assert not [request for request in client.requests if begun + 0.1 < request.sent < over]
-    assert client.worst_gap_s < 0.4
+    assert not [request for request in client.requests if begun + 1.5 < request.sent < over]
+    assert client.worst_gap_s < 2
 
 
 ENDED = "has ended: its process was ended"

@@ -10,7 +10,7 @@ from pairlab.exercise._guide import Section
 from pairlab.exercise._log import Log, now
 from pairlab.model import SideName
 
-READING_S = 0.6
+READING_S = 4.0
 
 
 class Reader:

@@ -49,7 +49,7 @@ def test_memory_is_taken_a_mib_at_a_time_and_no_more_than_was_asked_for() -> Non
 
 
 def test_a_bomb_makes_no_more_than_was_asked_for_and_all_of_it_ends() -> None:
-    with Attack(LOCAL, perl(FORK, 4, 1, 20), 20) as attack:
+    with Attack(LOCAL, perl(FORK, 4, 5, 20), 20) as attack:
         assert attack.first_line() == "4 0"
         assert attack.goes_on
     assert not attack.goes_on

@@ -98,7 +98,7 @@ class FakeLab:
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Log:
-    for name, seconds in (("WATCH_S", 2.0), ("SETTLE_S", 0.2), ("LOOK_S", 1.5)):
+    for name, seconds in (("WATCH_S", 2.0), ("SETTLE_S", 0.2)):
         monkeypatch.setattr(tried, name, seconds)
     Handler.instances = turns()
     return Log(
@@ -122,7 +122,7 @@ def test_an_engine_that_carries_its_instances_is_started_by_hand_and_timed(port:
     told, measured = attempt(lab, log)
     assert told == {plan.SERVES_ON: "no", plan.WHO: "no", plan.SAME_AFTER: "no"}
     assert measured["failed"] > 20
-    assert 0 < measured["by-hand"] < 2
+    assert 0 < measured["by-hand"] < 60
     assert measured["longest-gap"] > 1.5
     assert engine.starts == ["by hand"]
     assert lab.put_right == 1
@@ -139,7 +139,7 @@ def test_instances_that_need_no_engine_go_on_and_are_the_same(port: int, log: Lo
 def test_an_engine_that_a_supervisor_starts_is_not_started_again(port: int, log: Log) -> None:
     engine = FakeEngine(supervised=True)
     told, measured = attempt(FakeLab(port, engine), log)
-    assert told[plan.WHO] == "yes"
+    assert told == {plan.WHO: "yes", plan.SERVES_ON: "fact", plan.SAME_AFTER: "no"}
     assert engine.starts == ["a manager"]
     assert "by-hand" not in measured
 

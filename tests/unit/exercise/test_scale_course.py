@@ -113,7 +113,7 @@ def test_a_repetition_grows_weighs_spares_sends_spikes_and_shrinks(
     for steady, burst in ((log.timelines[0], log.timelines[1]), (log.timelines[3], log.timelines[4])):
         step, begins, ends = sorted(steady.marks, key=lambda mark: mark.at_s)
         assert (begins.text, ends.text) == (_spike.BEGINS, _spike.ENDS)
-        assert begins.at_s - step.at_s >= 0.8  # a second of calm, of which the first request may be under way
+        assert begins.at_s > step.at_s  # after a second's requests of calm
         assert ends.at_s - begins.at_s == pytest.approx(burst.at_s[-1], abs=0.01)
     for variant in (few, many):
         assert {figure for figure, of in values if of == variant} == {

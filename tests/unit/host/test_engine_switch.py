@@ -59,7 +59,7 @@ def test_what_was_there_before_is_left_alone(switch: EngineSwitch, host: Host) -
         if entry is not None:
             host.ledger.record(NAME, entry)
         assert "was there before pairlab" in switch.refusal
-        with pytest.raises(HostError, match="is left alone"):
+        with pytest.raises(HostError, match="was there before pairlab"):
             switch.kill()
         assert switch.answers()
 
