@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pairlab.errors import ImageError
+from pairlab.errors import CommandError, ImageError
 from pairlab.image.builder import Builder, image_folder, staging
 from pairlab.image.container_archive import layer_sizes
 from pairlab.image.guest_image import fetch_guest, guest_folder, guest_image
@@ -27,6 +27,8 @@ from pairlab.image.repository import REPOSITORIES, read_repository
 from pairlab.model import BootKind, ContainerImage, Repository, Tools, VmImage, Workload, WorkloadImages
 from pairlab.progress import Progress
 from pairlab.run import Completed, Runner
+
+ANSWER_TIMEOUT_S = 15.0
 
 
 class ImageStore:
@@ -207,14 +209,18 @@ class ImageStore:
             docker_hosts: Where else a Docker answers that may hold them.
 
         Returns:
-            What was removed; what a container still uses is kept.
+            What was removed. What a container still uses is kept, and so are all container images where a
+            Docker does not answer: nobody would know later that it has them.
         """
         removed = []
         hosts = {self._docker_host, *docker_hosts}
         with locked(self._cache, progress):
             self._clear_half_made()
+            silent = sorted(host for host in hosts if not self._answers(host))
+            for host in silent:
+                progress(f"keeping container images: Docker does not answer at {host}")
             for record in self.records():
-                if record.version in in_use:
+                if record.version in in_use or (record.form == "container" and silent):
                     continue
                 if record.form == "container" and not all(self._unload(record, host) for host in hosts):
                     progress(f"keeping {record.name} (container) {record.version}: a container uses it")
@@ -227,9 +233,15 @@ class ImageStore:
 
     # Docker
 
-    def _docker(self, *words: str, host: str = "") -> Completed:
+    def _docker(self, *words: str, host: str = "", timeout_s: float | None = None) -> Completed:
         argv = ["docker", "--host", host or self._docker_host, *words]
-        return self._runner.run(argv, check=False)
+        return self._runner.run(argv, check=False, timeout_s=timeout_s)
+
+    def _answers(self, host: str) -> bool:
+        try:
+            return self._docker("version", host=host, timeout_s=ANSWER_TIMEOUT_S).returncode == 0
+        except CommandError:
+            return False  # not in time
 
     def _load(self, record: ImageRecord, progress: Progress) -> None:
         name = reference(record.name, record.version)

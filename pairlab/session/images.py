@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
+from pairlab.errors import SettingError
 from pairlab.model import LabSpec, Settings, load_spec, placeholder_spec, state_dir
 from pairlab.session.exclusive import removing_images
 from pairlab.session.settings import declared_labs, load_settings
@@ -65,8 +67,11 @@ def _listed(record: Any, users: list[str]) -> dict[str, Any]:
 
 
 def _docker_hosts() -> set[str]:
-    """Wherever a lab has its containers, or would have them."""
-    settings = [load_settings(lab, {}) for lab in declared_labs()] + [spec.settings for spec in _specs()]
+    """Wherever a lab has its containers, or would have them as far as its settings can be read."""
+    settings = [spec.settings for spec in _specs()]
+    for lab in declared_labs():
+        with suppress(SettingError):
+            settings.append(load_settings(lab, {}))
     return {each.docker_host for each in settings}
 
 

@@ -298,6 +298,15 @@ def test_each_docker_has_images_of_its_own_and_prune_takes_them_out_of_all(store
     assert runner.elsewhere["ssh://me@far"] == runner.docker == {}
 
 
+def test_prune_keeps_container_images_while_a_docker_that_may_hold_them_is_silent(store, runner, told):
+    images = store.ensure(WEB, progress=told.append)
+    runner.silent.add("ssh://me@far")
+    removed = store.prune((), progress=told.append, docker_hosts=["ssh://me@far"])
+    assert [record.form for record in removed] == ["vm"]
+    assert images.container.reference in runner.docker
+    assert any("ssh://me@far" in line for line in told)
+
+
 def test_prune_of_everything_frees_the_bases_too(store, told, tmp_path):
     store.ensure(WEB, progress=told.append)
     store.prune((), progress=told.append)
