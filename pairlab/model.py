@@ -509,24 +509,25 @@ class Operation:
 
     Attributes:
         argv: The command, run on the host; empty where the stack has no way to do it.
+        then: Further commands that it takes, in their order.
         undo: Commands that take back what it did, in their order; none where there is nothing to take back.
         shown: The command as a person types it, where that is shorter.
         declared: What in a lab's declaration says the same; empty where nothing does.
         cannot: Why the stack has no way; empty where it has one.
-        nothing: What the command prints where it fails only because there is nothing to tell; empty if it
-            does not fail then.
+        files: What it writes: each is there afterwards, and is not empty.
+        asked: Command that tells afterwards what was set; empty where nothing was.
+        told: What that then prints, among else.
     """
 
     argv: tuple[str, ...] = ()
+    then: tuple[tuple[str, ...], ...] = ()
     undo: tuple[tuple[str, ...], ...] = ()
     shown: str = ""
     declared: str = ""
     cannot: str = ""
-    nothing: str = ""
-
-    def worked(self, printed: str, status: int) -> bool:
-        """Whether the command did what it is for, by what it printed and its exit status."""
-        return not status or bool(self.nothing and self.nothing in printed)
+    files: tuple[Path, ...] = ()
+    asked: tuple[str, ...] = ()
+    told: str = ""
 
 
 def parse_instance_name(text: str) -> tuple[SideName, str, int]:

@@ -21,21 +21,19 @@ OPERATIONS = {
     "inspect": "read its definition",
     "metrics": "read its use of resources",
     "snapshot": "keep a snapshot of its disk",
-    "export": "take its image to another host",
+    "export": "write its image into files for another host",
     "events": "read what happened to it",
     "update": "change its definition",
 }
 """Name -> what it does, in words."""
-UNTIMED = "events"
-"""One stack keeps events and tells them at once, the other waits for new ones: their times do not compare."""
 
 TIMES = {
     name: Figure(
         key=f"time-{name}", title=f"{title}: time", unit="s",
-        method="From the start of the command on this host to its end; without what takes it back.",
+        method="From the start of the command on this host to its end, of all where it takes several; "
+        "without what takes it back.",
     )
     for name, title in OPERATIONS.items()
-    if name != UNTIMED
 }  # fmt: skip
 LINES = {
     name: Figure(
@@ -58,7 +56,7 @@ DECLARED = Figure(
 )  # fmt: skip
 FIGURES = (
     POSSIBLE, TOOLS, DECLARED,
-    *(figure for name in OPERATIONS for figure in (TIMES.get(name), LINES[name]) if figure is not None),
+    *(figure for name in OPERATIONS for figure in (TIMES[name], LINES[name])),
 )  # fmt: skip
 
 
@@ -86,7 +84,7 @@ ORDERS = {
     "copy": "a file is in {less} sooner than in {more}.",
     "metrics": "the use of resources of {less} is told sooner than that of {more}.",
     "snapshot": "the disk of {less} is kept sooner than that of {more}.",
-    "export": "the image of {less} is taken out sooner than that of {more}.",
+    "export": "the image of {less} is written into files sooner than that of {more}.",
 }
 """Operation -> what is claimed of its times, whichever is less."""
 

@@ -17,10 +17,10 @@ from pairlab.exercise._client import Client
 from pairlab.exercise._fleet import Fleet
 from pairlab.model import Operation, SideName
 from pairlab.results import Conclusion, RunResult, Variant
-from pairlab.run import checked
 
 NOTE = "written on the host\n"
 TIMEOUT_S = 120.0
+MIB = 1024**2
 STEADY = 20
 """Good answers in the end, at least: the side serves as before."""
 LOOK = ("list", "log", "inspect", "metrics", "events")
@@ -128,25 +128,29 @@ class LabExercise:
         if not operation.argv:
             log.finding(plan.how(name), operation.cannot, "cannot")
             return f"cannot: {operation.cannot}"
-        host = self._lab.sides[bench.side].host()
+        host, commands = self._lab.sides[bench.side].host(), (operation.argv, *operation.then)
         start = time.monotonic()
         try:
-            done = host.run(operation.argv, check=False, timeout_s=TIMEOUT_S)
+            printed = "".join(host.run(argv, timeout_s=TIMEOUT_S).stdout for argv in commands)
             took_s = time.monotonic() - start
-            printed = (done if operation.worked(done.stdout, done.returncode) else checked(done)).stdout
-            self._check(name, bench)
+            written = self._check(name, bench)
         finally:
             for argv in operation.undo:
                 host.run(argv, timeout_s=TIMEOUT_S)
-        if name in plan.TIMES:
-            log.sample(plan.TIMES[name], took_s)
+        log.sample(plan.TIMES[name], took_s)
         log.sample(plan.LINES[name], len(printed.splitlines()))
-        command = (operation.shown or shlex.join(operation.argv)).replace(str(bench.folder), ".")
-        log.finding(plan.how(name), command, "yes")
-        return f"{command} ({took_s:.2f} s)"
+        command = operation.shown or " && ".join(map(shlex.join, commands))
+        told = command.replace(str(bench.folder), ".") + (f": {written / MIB:.1f} MiB" if written else "")
+        log.finding(plan.how(name), told, "yes")
+        return f"{told} ({took_s:.2f} s)"
 
-    def _check(self, name: str, bench: Bench) -> None:
-        """The sanity check, apart from the figures, of what can be seen from outside of the tool."""
+    def _check(self, name: str, bench: Bench) -> int:
+        """The sanity check, apart from the figures, of what can be seen from outside of the command.
+
+        Returns:
+            Bytes of the files that it wrote.
+        """
+        operation = bench.operations[name]
         if name == "copy":
             inside = Fleet(self._lab, bench.side).admin(0)
             if inside.run(["cat", "/tmp/pairlab-note"]).stdout != NOTE:
@@ -154,11 +158,20 @@ class LabExercise:
                     f"the file that was copied to the {bench.side} side is not there as it was",
                     hint="`invoke lab.exec` shows what is",
                 )
-        if name == "export" and not (bench.folder / "image").stat().st_size:
+        if operation.asked:
+            answer = self._lab.sides[bench.side].host().run(operation.asked, timeout_s=TIMEOUT_S).stdout
+            if operation.told not in answer:
+                raise ExerciseError(
+                    f"after `{shlex.join(operation.argv)}` the {bench.side} side tells another limit",
+                    hint=f"`{shlex.join(operation.asked)}` shows what it is",
+                )
+        sizes = {file.name: file.stat().st_size if file.exists() else 0 for file in operation.files}
+        if lacking := [file for file, size in sizes.items() if not size]:
             raise ExerciseError(
-                f"the image that was taken from the {bench.side} side is empty",
+                f"files of the {bench.side} side's image are missing or empty: {', '.join(lacking)}",
                 hint="is there room on the disk? `invoke lab.doctor` shows it",
             )
+        return sum(sizes.values())
 
     def _count(self, known: Mapping[str, Operation]) -> None:
         possible = [operation for operation in known.values() if operation.argv]

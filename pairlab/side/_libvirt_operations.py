@@ -14,8 +14,6 @@ from pairlab.ssh import SshRunner
 NOTE = "/tmp/pairlab-note"
 SNAPSHOT = f"manage-{'0' * 12}.qcow2"
 """Named as the lab's volumes are, so that what an interrupted run leaves goes with the lab."""
-LISTEN_S = 1
-NO_EVENT = "events received: 0"
 
 
 def read_operations(
@@ -34,8 +32,6 @@ def read_operations(
         found = objects.connection(libvirt).lookupByName(domain)
         description = ElementTree.fromstring(found.XMLDesc())
     memory_kib = description.findtext("currentMemory", "")
-    backing = description.find("devices/disk/backingStore/source")
-    base = "" if backing is None else PurePosixPath(backing.get("file", "")).name
 
     def virsh(*words: str) -> tuple[str, ...]:
         return ("virsh", "--connect", objects.uri, *words)
@@ -58,20 +54,17 @@ def read_operations(
         ),
         "limit": Operation(
             virsh("setmem", domain, memory_kib, "--live"),
+            asked=virsh("dumpxml", domain),
+            told=f"<currentMemory unit='KiB'>{memory_kib}</currentMemory>",
             declared="the settings vmMemoryMib and vmCpus, for a VM that starts anew",
         ),
         "pause": Operation(virsh("suspend", domain), undo=(virsh("resume", domain),)),
         "inspect": Operation(virsh("dumpxml", domain)),
         "metrics": Operation(virsh("domstats", domain)),
         "snapshot": _snapshot(description, domain, pool, virsh),
-        "export": Operation(
-            virsh("vol-download", base, str(folder / "image"), "--pool", pool),
-            declared="the image's recipe, from which another host builds the same",
-        )
-        if base
-        else Operation(cannot="its disk stands on no image"),
+        "export": _export(description, pool, folder, virsh),
         "events": Operation(
-            virsh("event", "--domain", domain, "--all", "--timeout", str(LISTEN_S)), nothing=NO_EVENT
+            cannot="libvirt keeps no events; it tells them to whoever listens while they happen"
         ),
         "update": Operation(
             virsh("desc", domain, "--live", "--title", "updated"),
@@ -79,6 +72,27 @@ def read_operations(
             declared="all of the VM's definition; most of it needs a new VM",
         ),
     }
+
+
+def _export(
+    description: ElementTree.Element, pool: str, folder: Path, virsh: Callable[..., tuple[str, ...]]
+) -> Operation:
+    """The image that its disk stands on, and the kernel that its host gives it, if it does."""
+    backing = description.find("devices/disk/backingStore/source")
+    if backing is None:
+        return Operation(cannot="its disk stands on no image")
+    sources = {"disk": backing.get("file", "")}
+    sources |= {part: description.findtext(f"os/{part}", "") for part in ("kernel", "initrd")}
+    files = {folder / part: PurePosixPath(source).name for part, source in sources.items() if source}
+    first, *rest = (
+        virsh("vol-download", volume, str(file), "--pool", pool) for file, volume in files.items()
+    )
+    return Operation(
+        first,
+        then=tuple(rest),
+        files=tuple(files),
+        declared="the image's recipe, from which another host builds the same",
+    )
 
 
 def _snapshot(

@@ -25,7 +25,7 @@ def read_operations(objects: SwarmObjects, container: str, lab: str, folder: Pat
         found = api.inspect_container(container)
     service = found["Config"]["Labels"]["com.docker.swarm.service.name"]
     memory = str(found["HostConfig"]["Memory"])
-    copy = f"pairlab/manage:{lab}"
+    copy, image = f"pairlab/manage:{lab}", folder / "image"
 
     def docker(*words: str) -> tuple[str, ...]:
         return ("docker", "--host", objects.host, *words)
@@ -41,6 +41,8 @@ def read_operations(objects: SwarmObjects, container: str, lab: str, folder: Pat
         ),
         "limit": Operation(
             docker("update", "--memory", memory, container),
+            asked=docker("inspect", "--format", "memory {{.HostConfig.Memory}} B", container),
+            told=f"memory {memory} B",
             declared="the settings containerMemoryMib and containerCpus",
         ),
         "pause": Operation(docker("pause", container), undo=(docker("unpause", container),)),
@@ -50,7 +52,8 @@ def read_operations(objects: SwarmObjects, container: str, lab: str, folder: Pat
             docker("commit", "--change", f"LABEL {LABEL}={lab}", container, copy), undo=(docker("rmi", copy),)
         ),
         "export": Operation(
-            docker("save", "--output", str(folder / "image"), found["Config"]["Image"]),
+            docker("save", "--output", str(image), found["Config"]["Image"]),
+            files=(image,),
             declared="the image's recipe, from which another host builds the same",
         ),
         "events": Operation(docker("events", "--since", "10m", "--until", "0s")),

@@ -111,9 +111,11 @@ def test_everyday_operations_are_commands_that_can_be_taken_back(world: World, t
         assert operation.argv or not operation.undo
     host = world.side.host()
     for name in ("list", "inspect", "metrics", "limit", "pause", "update", "events"):
+        if known[name].cannot:
+            continue
         try:
-            done = host.run(known[name].argv, check=False)
-            assert known[name].worked(done.stdout, done.returncode), done
+            host.run(known[name].argv)
+            assert not known[name].asked or known[name].told in host.run(known[name].asked).stdout
         finally:
             for argv in known[name].undo:
                 host.run(argv)

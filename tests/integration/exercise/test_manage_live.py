@@ -30,12 +30,13 @@ def one(result: RunResult, figure: str, variant: str) -> float:
     return value
 
 
-def test_only_one_stack_keeps_what_an_instance_logs(result: RunResult) -> None:
+def test_only_one_stack_keeps_what_an_instance_logs_and_what_happens_to_it(result: RunResult) -> None:
     assert result.complete
-    assert (one(result, "possible", "vm"), one(result, "possible", "container")) == (11, 12)
+    assert (one(result, "possible", "vm"), one(result, "possible", "container")) == (10, 12)
     verdicts = {(f.variant, f.question): f.verdict for f in result.findings}
-    assert verdicts["vm", "read its log: by which command?"] == "cannot"
-    assert verdicts["container", "read its log: by which command?"] == "yes"
+    for operation in ("read its log", "read what happened to it"):
+        assert verdicts["vm", f"{operation}: by which command?"] == "cannot"
+        assert verdicts["container", f"{operation}: by which command?"] == "yes"
 
 
 def test_one_tool_does_it_all_for_containers(result: RunResult) -> None:
@@ -49,8 +50,16 @@ def test_one_tool_does_it_all_for_containers(result: RunResult) -> None:
 
 
 def test_every_command_that_worked_was_timed(result: RunResult) -> None:
-    for variant, expected in (("vm", 10), ("container", 11)):
+    for variant, expected in (("vm", 10), ("container", 12)):
         times = [s.value for s in result.samples if s.variant == variant and s.figure.startswith("time-")]
         assert len(times) == expected
         assert min(times) > 0
     assert one(result, "lines-inspect", "vm") > 20
+
+
+def test_a_vm_s_image_is_all_that_it_starts_from(result: RunResult) -> None:
+    question = "write its image into files for another host: by which command?"
+    (answer,) = [f.answer for f in result.findings if f.variant == "vm" and f.question == question]
+    assert answer.count("vol-download") == 3
+    assert all(f" ./{part} " in answer for part in ("disk", "kernel", "initrd"))
+    assert answer.endswith(" MiB")

@@ -22,17 +22,18 @@ from tests.unit.host.answering_runner import AnsweringRunner
 
 
 class Tool(AnsweringRunner):
-    """Answers every command with two lines; `export` lays the image down where it was told to."""
+    """Answers every command with two lines; `export` lays a file down where it was told to."""
 
-    def __init__(self, failing: str = "", exported: str = "image") -> None:
-        super().__init__({"tool": "one\ntwo\n", "other": "one\n"})
-        self.exported = exported
+    def __init__(self, failing: str = "", unwritten: str = "", limit: str = "64") -> None:
+        super().__init__({"tool": "one\ntwo\n", "tool ask": f"limit {limit}\n", "other": "one\n"})
+        self.unwritten = unwritten
         if failing:
             self.answers[failing] = 1
 
     def run(self, argv: Any, **options: Any) -> Any:
         if "export" in argv:
-            Path(argv[-1]).write_text(self.exported)
+            file = Path(argv[-1])
+            file.write_text("" if file.name == self.unwritten else "x" * 1024**2)
         return super().run(argv, **options)
 
 
@@ -47,10 +48,17 @@ class FakeSide:
         assert (folder / "note").read_text() == NOTE
         known = {name: Operation(("tool", name, "it")) for name in plan.OPERATIONS if name != self.unknown}
         known["pause"] = Operation(("tool", "pause"), undo=(("tool", "go on"), ("tool", "look")))
-        known["export"] = Operation(("tool", "export", str(folder / "image")), declared="a recipe")
+        disk, kernel = folder / "disk", folder / "kernel"
+        known["limit"] = Operation(("tool", "limit", "64"), asked=("tool", "ask"), told="limit 64")
+        known["export"] = Operation(
+            ("tool", "export", str(disk)),
+            then=(("tool", "export", str(kernel)),),
+            files=(disk, kernel),
+            declared="a recipe",
+        )
         known["shell"] = Operation(("other", "--key", "long"), shown="other uname")
         if self.name is SideName.VM:
-            known["log"] = Operation(cannot="nothing is kept")
+            known["log"] = known["events"] = Operation(cannot="nothing is kept")
         return known
 
     def host(self) -> Tool:
@@ -100,18 +108,19 @@ def samples(log: Log, figure: str) -> dict[str, float]:
 def test_every_operation_is_done_counted_and_told() -> None:
     log, reader = run(FakeLab())
     assert reader.read == ["look", "reach", "change", "carry"]
-    assert samples(log, "possible") == {"vm": 11, "container": 12}
+    assert samples(log, "possible") == {"vm": 10, "container": 12}
     assert samples(log, "tools") == {"vm": 2, "container": 2}
     assert samples(log, "declared") == {"vm": 1, "container": 1}
     assert samples(log, "lines-list") == {"vm": 2, "container": 2}
     assert samples(log, "lines-shell") == {"vm": 1, "container": 1}
     assert samples(log, "time-log").keys() == {"container"}
     assert all(value >= 0 for value in samples(log, "time-pause").values())
-    assert samples(log, "time-events") == {}
+    assert samples(log, "time-events").keys() == {"container"}
+    assert samples(log, "lines-export") == {"vm": 4, "container": 4}
     found = {(f.variant, f.question): f for f in log.findings}
     assert found["vm", plan.how("log")].verdict == "cannot"
     assert found["vm", plan.how("shell")].answer == "other uname"
-    assert found["vm", plan.how("export")].answer == "tool export ./image"
+    assert found["vm", plan.how("export")].answer == "tool export ./disk && tool export ./kernel: 2.0 MiB"
     assert found["vm", plan.whether_declared("export")].verdict == "yes"
     assert found["vm", plan.whether_declared("pause")].verdict == "fact"
 
@@ -135,16 +144,20 @@ def test_what_did_not_really_happen_is_no_measurement() -> None:
     with pytest.raises(ExerciseError, match="copied to the vm side is not there"):
         run(lab)
     empty = FakeLab()
-    empty.sides[SideName.CONTAINER].tool = Tool(exported="")
-    with pytest.raises(ExerciseError, match="taken from the container side is empty"):
+    empty.sides[SideName.CONTAINER].tool = Tool(unwritten="kernel")
+    with pytest.raises(ExerciseError, match="the container side's image are missing or empty: kernel"):
         run(empty)
+    unheard = FakeLab()
+    unheard.sides[SideName.VM].tool = Tool(limit="128")
+    with pytest.raises(ExerciseError, match="after `tool limit 64` the vm side tells another limit"):
+        run(unheard)
 
 
 def test_both_sides_say_how_they_do_the_same_operations() -> None:
     lab = FakeLab()
-    lab.sides[SideName.VM].unknown = "limit"
+    lab.sides[SideName.VM].unknown = "inspect"
     with pytest.raises(
-        ExerciseError, match="the vm side does not say how it does the same operations: limit"
+        ExerciseError, match="the vm side does not say how it does the same operations: inspect"
     ):
         run(lab)
 
