@@ -16,6 +16,11 @@ LAST = Figure(
     key="patched-last", title="last instance patched", unit="s",
     method="The same, until every instance has answered with the new version.",
 )  # fmt: skip
+IN_ALL = Figure(
+    key="patched-in-all", title="last instance patched, its image built before", unit="s",
+    method="The same, and for a rebuild the time that its image took to build, for nobody has it before. In "
+    "place both are the same.",
+)  # fmt: skip
 INSTALLED = Figure(
     key="installed", title="package installed everywhere", unit="s",
     method="In place: from the start of the change until apt has ended in the last instance. Whether what "
@@ -84,8 +89,8 @@ ROLLBACK_FAILED = Figure(
     method="As for failed requests, during the way back.",
 )  # fmt: skip
 FIGURES = (
-    INSTALLED, FIRST, LAST, BUILD, FAILED, GAP, P50, P99, DOWNLOADED, BUILT, WRITTEN, DRIFTED_PACKAGES,
-    CHANGED_FILES, DIFFERING, ROLLBACK, ROLLBACK_FAILED,
+    INSTALLED, FIRST, LAST, IN_ALL, BUILD, FAILED, GAP, P50, P99, DOWNLOADED, BUILT, WRITTEN,
+    DRIFTED_PACKAGES, CHANGED_FILES, DIFFERING, ROLLBACK, ROLLBACK_FAILED,
 )  # fmt: skip
 
 RUNS_IT = "is the running process the patched one?"
@@ -127,7 +132,8 @@ def which_version(what: str) -> str:
 
 
 SUMMARY = (
-    SummaryCell(row=Row.PATCHING, figure=LAST.key, need="patch"),
+    SummaryCell(row=Row.PATCHING, figure=LAST.key),
+    SummaryCell(row=Row.PATCHING, figure=IN_ALL.key, need="patch"),
     SummaryCell(row=Row.PATCHING, question=RUNS_IT),
     SummaryCell(row=Row.PATCHING, figure=FAILED.key),
     SummaryCell(row=Row.PATCHING, figure=WRITTEN.key),

@@ -56,6 +56,10 @@ class Way:
         lab: The lab.
         strategy: How.
         update: What.
+
+    Attributes:
+        fleet: The instances.
+        building_s: Seconds that the rebuilt image took; none in place.
     """
 
     def __init__(self, lab: Lab, strategy: Strategy, update: Update) -> None:
@@ -63,6 +67,7 @@ class Way:
         self._strategy = strategy
         self._update = update
         self.fleet = Fleet(lab, strategy.side)
+        self.building_s = 0.0
 
     @property
     def activates(self) -> bool:

@@ -116,7 +116,8 @@ class LabExercise:
             with log.step("build", side=fleet.side) as changes:
                 start = time.monotonic()
                 built = self._lab.build_updated(fleet.side)
-                log.sample(plan.BUILD, time.monotonic() - start)
+                way.building_s = time.monotonic() - start
+                log.sample(plan.BUILD, way.building_s)
                 changes.append(f"a new image with {self._update.package} {self._update.new}")
         with self._timed(fleet) as client, log.step(strategy.rolling.key) as changes:
             start = time.monotonic()
@@ -239,6 +240,7 @@ class LabExercise:
             served = self._await_served(client, fleet, self._update.new, start)
             self._log.sample(plan.FIRST, served[0][0])
             self._log.sample(plan.LAST, served[-1][0])
+            self._log.sample(plan.IN_ALL, way.building_s + served[-1][0])
         fleet.await_commands()
         stale = {i: _inside.stale_servers(fleet.tracer(i), self._lab.workload) for i in fleet.indexes}
         if way.activates and any(stale.values()):

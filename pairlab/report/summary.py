@@ -152,7 +152,7 @@ def summarise(yields: Sequence[Yield]) -> Summary:
     rows = tuple(
         SummaryRow(
             row,
-            tuple(line for each in yields if each.result for line in _lines(each.result, row)),
+            tuple(line for each in yields if each.result for line in _lines(each.result, row, each.cells)),
             tuple(
                 Missing(each.exercise, each.reason)
                 for each in yields
@@ -173,7 +173,9 @@ def _has(result: RunResult | None, row: Row) -> bool:
     return result is not None and any(cell.row is row for cell in result.summary)
 
 
-def _lines(result: RunResult, row: Row) -> Iterator[Line]:
+def _lines(result: RunResult, row: Row, newest: Sequence[SummaryCell]) -> Iterator[Line]:
+    # What bears on a requirement is said by the exercise as it is now, whenever its result was made.
+    needs = {(cell.figure, cell.question): cell.need for cell in newest}
     lines: dict[tuple[str, str], list[SummaryCell]] = {}
     for cell in result.summary:
         if cell.row is row:
@@ -182,7 +184,8 @@ def _lines(result: RunResult, row: Row) -> Iterator[Line]:
         figure = next((figure for figure in result.figures if figure.key == key), None)
         entries = tuple(entry for cell in cells for entry in _entries(result, cell, figure))
         if entries:
-            need = next((cell.need for cell in cells if cell.need), None)
+            found = (needs.get((cell.figure, cell.question)) for cell in cells)
+            need = next((each for each in found if each), None)
             difference = _difference(figure, entries) if figure else ""
             yield Line(label, result.exercise, comparison.when(result), figure, need, entries, difference)
 

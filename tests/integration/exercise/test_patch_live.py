@@ -79,6 +79,12 @@ def test_images_keep_an_update_and_running_containers_lose_it(
     for variant, verdict in (("vm-in-place", "yes"), ("vm-rebuild", "yes"), ("container-in-place", "cannot")):
         assert verdicts(result, variant, "is the running process the patched one?") == {verdict}
     assert result.values("patched-last", "container-in-place") == []
+    assert result.values("patched-in-all", "vm-in-place") == result.values("patched-last", "vm-in-place")
+    for variant in ("vm-rebuild", "container-rebuild"):
+        (built,), (last,), (in_all,) = (
+            result.values(figure, variant) for figure in ("build", "patched-last", "patched-in-all")
+        )
+        assert in_all == pytest.approx(built + last)
     assert len(result.values("installed", "container-in-place")) == 1
     assert verdicts(result, "vm-in-place", "restarted") == {"yes"}
     assert verdicts(result, "vm-in-place", "killed: does anybody") == {"no"}

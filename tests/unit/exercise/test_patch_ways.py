@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from pairlab.exercise import Declaration
 from pairlab.exercise import _patch_figures as plan
-from pairlab.exercise._patch_ways import STRATEGIES, Way
+from pairlab.exercise._client import Client
+from pairlab.exercise._patch_ways import STRATEGIES, Strategy, Way
+from pairlab.exercise.patch import LabExercise
 from pairlab.model import Settings, SideName, Tier, Update
 from pairlab.session.live_lab import configured, settings_of
 from stacks.pair import WEB
+from tests.unit.exercise.stack_worlds import Reader, log_of
 
 UPDATE = Update("nginx", "1", "2", {"nginx": "2"}, "security", "", {"nginx": "1"})
 CONTAINERS = next(each for each in STRATEGIES if each.rolling == plan.CONTAINER_REBUILD)
+VMS_IN_PLACE = next(each for each in STRATEGIES if each.rolling == plan.VM_IN_PLACE)
 
 
 @dataclass
@@ -47,6 +52,27 @@ def test_only_the_naive_way_replaces_containers_all_at_once_whatever_the_lab_doe
         (True, True),
         (False, False),
     ]
+
+
+@pytest.mark.parametrize(("strategy", "in_all"), [(CONTAINERS, 67.0), (VMS_IN_PLACE, 7.0)])
+def test_a_rebuilt_image_is_in_all_instances_no_sooner_than_it_is_built(
+    strategy: Strategy, in_all: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab: Any = DeclaredLab()
+    log = log_of("patch", Reader())
+    way = Way(lab, strategy, UPDATE)
+    if not strategy.in_place:
+        way.building_s = 60.0
+    exercise = LabExercise(lab, log)
+    exercise._update = UPDATE
+    monkeypatch.setattr(exercise, "_await_served", lambda *_: [(5.0, "0"), (7.0, "1")])
+    monkeypatch.setattr(
+        way, "fleet", SimpleNamespace(side=strategy.side, indexes=(), await_commands=lambda: None)
+    )
+    with log.doing(strategy.rolling):
+        exercise._see_it_run(cast(Client, None), strategy, way, 0.0)
+    found = {sample.figure: sample.value for sample in log.samples}
+    assert (found["patched-last"], found["patched-in-all"]) == (7.0, in_all)
 
 
 @pytest.mark.parametrize("rollout", ["rolling", "at-once"])

@@ -134,6 +134,18 @@ def test_a_limit_says_which_other_one_would_do() -> None:
     ]
 
 
+def test_a_limit_is_held_against_what_its_exercise_measures_today() -> None:
+    result = patch_result()
+    later = [SummaryCell(row=Row.PATCHING, figure="patched-in-all", need="patch")]
+    ruling = rules.patch(Requirements(patch_within_s=30), summarise([Yield("patch", later, result)]))
+    assert ruling.reasons == ()
+    assert [gap.text for gap in ruling.gaps] == [
+        "nothing was measured of VMs",
+        "nothing was measured of containers",
+    ]
+    assert {gap.next_step for gap in ruling.gaps} == {"`invoke exercise.run patch`"}
+
+
 def test_milliseconds_are_compared_with_seconds_and_other_units_with_nothing() -> None:
     required = Requirements(start_within_s=2)
     assert only(rules.start(required, figures_of("start", [900] * 3, [1900] * 3, unit="ms"))).towards is None
