@@ -35,7 +35,13 @@ CAPABILITIES = Figure(
     key="capabilities", title="effective capabilities", unit="1", better="neither",
     method="Bits of CapEff in /proc/self/status of a process of the account, over whichever kernel it has.",
 )  # fmt: skip
-FIGURES = (HELD, CROSSED, BY_HOST_KERNEL, CAPABILITIES, *attacked.FIGURES)
+SYSTEM_CALLS = Figure(
+    key="system-calls", title="system calls that reach a kernel", unit="1", better="neither",
+    method="Of system calls through which kernels were broken, made with arguments that none accepts, those "
+    "whose error is neither EPERM nor ENOSYS: no filter and no check of rights stopped them before. A VM's "
+    "reach its own kernel, a container's this host's.",
+)  # fmt: skip
+FIGURES = (HELD, CROSSED, BY_HOST_KERNEL, CAPABILITIES, SYSTEM_CALLS, *attacked.FIGURES)
 THE_KERNEL = "the kernel: is it another one than this host's?"
 MODULES = "loading a kernel module: is this host's kernel safe?"
 EVERY_ACCOUNT = [variant.key for variant in ACCOUNTS]

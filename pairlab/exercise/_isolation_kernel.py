@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pairlab.exercise._isolation_calls import system_calls
 from pairlab.exercise._isolation_figures import MODULES, THE_KERNEL
 from pairlab.exercise._isolation_place import (
     CAPABILITIES,
@@ -61,14 +62,6 @@ def capabilities(place: Place) -> Tried:
     listed = "all" if len(has) == len(CAPABILITIES) else ", ".join(has) or "none"
     told = f"{len(place.capabilities)} of {len(CAPABILITIES)} over {kernel}: {listed}"
     return Tried("read its capabilities", told, "fact")
-
-
-def system_calls(place: Place) -> Tried:
-    """Whether something decides about its system calls before the kernel does."""
-    whose = "its own kernel" if place.own_kernel else "this host's kernel"
-    filtered = f"a filter decides about each, before {whose} sees it"
-    told = filtered if place.is_filtered else f"no filter: all reach {whose}"
-    return Tried("read the mode of its system calls", told, "fact")
 
 
 def module(place: Place) -> Tried:
@@ -268,7 +261,7 @@ IDENTITY = (
     Probe(THE_KERNEL, identity),
     Probe("user numbers: are they other ones than this host's?", user_ids),
     Probe("which parts of an administrator's power has it?", capabilities),
-    Probe("which system calls reach a kernel?", system_calls),
+    Probe("risky system calls: is this host's kernel out of their reach?", system_calls),
 )
 POWER = (
     Probe(MODULES, module),

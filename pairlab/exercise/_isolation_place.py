@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pairlab.errors import ExerciseError
@@ -23,6 +23,9 @@ CAPABILITIES = (
 SYSCALLS = {
     "mknod": 133, "clock_gettime": 228, "clock_settime": 227, "keyctl": 250, "mount": 165, "umount2": 166,
     "open_by_handle_at": 304, "finit_module": 313, "reboot": 169, "syslog": 103, "unshare": 272, "bpf": 321,
+    "ptrace": 101, "perf_event_open": 298, "userfaultfd": 323, "io_uring_setup": 425, "add_key": 248,
+    "pivot_root": 155, "name_to_handle_at": 303, "quotactl": 179, "swapon": 167, "acct": 163,
+    "settimeofday": 164, "init_module": 175, "delete_module": 176, "kexec_load": 246,
 }  # fmt: skip
 """Name -> number, as x86-64 counts. Source: asm/unistd_64.h."""
 MACHINE = "x86_64"
@@ -83,6 +86,7 @@ class Place:
         own_kernel: The instance does not run on this host's kernel.
         capabilities: Effective ones, without `CAP_`.
         is_filtered: A filter decides about each system call.
+        calls: Risky system call -> the error by which it was refused, made with arguments that none accepts.
     """
 
     variant: Variant
@@ -93,6 +97,7 @@ class Place:
     own_kernel: bool
     capabilities: frozenset[str]
     is_filtered: bool
+    calls: Mapping[str, str]
 
     def attempt(self, script: str, *words: str | int) -> Outcome:
         """Do something in one Perl process, which the base system of every instance has.

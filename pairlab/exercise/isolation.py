@@ -11,6 +11,7 @@ from pairlab.exercise import _isolation_figures as plan
 from pairlab.exercise._fleet import Fleet
 from pairlab.exercise._isolation_bounded import Target
 from pairlab.exercise._isolation_busy import Neighbour
+from pairlab.exercise._isolation_calls import make_calls, reaching
 from pairlab.exercise._isolation_containment import Containment
 from pairlab.exercise._isolation_kernel import IDENTITY, POWER, SECRETS
 from pairlab.exercise._isolation_memory import exhaust
@@ -136,6 +137,7 @@ class LabExercise:
             own_kernel=boot_id(runner) != boot_id(host),
             capabilities=decode(known["CapEff"]),
             is_filtered=known["Seccomp"] == FILTER_MODE,
+            calls=make_calls(runner),
         )
 
     def _probe(self, probe: Probe, places: Iterable[Place]) -> list[str]:
@@ -195,6 +197,7 @@ class LabExercise:
                 self._log.sample(plan.CROSSED, sum(f.verdict == "no" for f in found))
                 self._log.sample(plan.BY_HOST_KERNEL, sum(by_kernel in f.answer for f in found))
                 self._log.sample(plan.CAPABILITIES, len(place.capabilities))
+                self._log.sample(plan.SYSTEM_CALLS, len(reaching(place.calls)))
 
 
 def _by_side(

@@ -62,6 +62,9 @@ def test_a_containers_administrator_lacks_what_a_vms_has(result: RunResult) -> N
         0 < result.values("capabilities", "container-admin")[0] < result.values("capabilities", "vm-admin")[0]
     )
     assert result.values("capabilities", "container-usual") == [0]
+    for account in ("usual", "admin"):
+        reach = [result.values("system-calls", f"{side}-{account}")[0] for side in ("container", "vm")]
+        assert 0 < reach[0] < reach[1] <= 21
     for about in ("loading a kernel module", "mounting", "restarting", "the clock", "the kernel's log"):
         found = answers(result, about)
         assert {verdict for verdict, _ in found.values()} == {"yes"}, about

@@ -64,6 +64,7 @@ def place(
         own_kernel=own_kernel,
         capabilities=decode(rights),
         is_filtered=not own_kernel,
+        calls={},
     )
 
 
