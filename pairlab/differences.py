@@ -7,8 +7,22 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-Need = Literal["kernel", "tenants", "start", "memory", "modules", "compute", "patch", "state"]
-"""What somebody may require, on which a measured cell bears; `lab.advise` rests on such cells."""
+Need = Literal[
+    "kernel",
+    "tenants",
+    "start",
+    "memory",
+    "modules",
+    "compute",
+    "patch",
+    "state",
+    "start-inside",
+    "memory-inside",
+]
+"""What somebody may require, on which a measured cell bears; `lab.advise` rests on such cells.
+
+`start-inside` and `memory-inside`: the same of a container in a VM, where advice is to nest them.
+"""
 
 
 class Row(StrEnum):

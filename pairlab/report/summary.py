@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pairlab.differences import Need, Row, SummaryCell
 from pairlab.model import SideName
@@ -29,6 +29,7 @@ class Entry:
         values: The samples, in the figure's unit.
         question: What was asked of it, where that is not the line's label.
         answers: What was found, where the line shows findings.
+        need: The requirement that it bears on; None for none.
     """
 
     variant: str
@@ -38,6 +39,7 @@ class Entry:
     values: tuple[float, ...] = ()
     question: str = ""
     answers: tuple[comparison.Answer, ...] = ()
+    need: Need | None = None
 
     @property
     def is_emulated(self) -> bool:
@@ -54,7 +56,6 @@ class Line:
         exercise: The exercise that yielded it.
         when: When, in UTC.
         figure: The figure; None for a question.
-        need: The requirement that it bears on; None for none.
         entries: In the order of the result's variants.
         difference: What its samples say of the two sides; empty where more than two variants stand in it.
     """
@@ -63,7 +64,6 @@ class Line:
     exercise: str
     when: str
     figure: Figure | None
-    need: Need | None
     entries: tuple[Entry, ...]
     difference: str
 
@@ -114,8 +114,13 @@ class Summary:
         return columns_of(self.rows)
 
     def lines(self, need: Need) -> list[Line]:
-        """Everything measured that bears on a requirement."""
-        return [line for row in self.rows for line in row.lines if line.need == need]
+        """Everything measured that bears on a requirement, and nothing that stands in a line with it."""
+        lines = (
+            replace(line, entries=tuple(entry for entry in line.entries if entry.need == need))
+            for row in self.rows
+            for line in row.lines
+        )
+        return [line for line in lines if line.entries]
 
 
 @dataclass(frozen=True)
@@ -174,20 +179,16 @@ def _has(result: RunResult | None, row: Row) -> bool:
 
 
 def _lines(result: RunResult, row: Row, newest: Sequence[SummaryCell]) -> Iterator[Line]:
-    # What bears on a requirement is said by the exercise as it is now, whenever its result was made.
-    needs = {(cell.figure, cell.question): cell.need for cell in newest}
     lines: dict[tuple[str, str], list[SummaryCell]] = {}
     for cell in result.summary:
         if cell.row is row:
             lines.setdefault((_label(result, cell), cell.figure), []).append(cell)
     for (label, key), cells in lines.items():
         figure = next((figure for figure in result.figures if figure.key == key), None)
-        entries = tuple(entry for cell in cells for entry in _entries(result, cell, figure))
+        entries = tuple(entry for cell in cells for entry in _entries(result, cell, figure, newest))
         if entries:
-            found = (needs.get((cell.figure, cell.question)) for cell in cells)
-            need = next((each for each in found if each), None)
             difference = _difference(figure, entries) if figure else ""
-            yield Line(label, result.exercise, comparison.when(result), figure, need, entries, difference)
+            yield Line(label, result.exercise, comparison.when(result), figure, entries, difference)
 
 
 def _label(result: RunResult, cell: SummaryCell) -> str:
@@ -195,17 +196,27 @@ def _label(result: RunResult, cell: SummaryCell) -> str:
     return cell.label or titles.get(cell.figure) or cell.question
 
 
-def _entries(result: RunResult, cell: SummaryCell, figure: Figure | None) -> Iterator[Entry]:
+def _need(cell: SummaryCell, variant: Variant, newest: Sequence[SummaryCell]) -> Need | None:
+    """What it bears on, as its exercise says now, whenever the result was made."""
+    same = (each for each in newest if (each.figure, each.question) == (cell.figure, cell.question))
+    bearing = (each.need for each in same if variant.key in (each.variants or [variant.key]))
+    return next((need for need in bearing if need), None)
+
+
+def _entries(
+    result: RunResult, cell: SummaryCell, figure: Figure | None, newest: Sequence[SummaryCell]
+) -> Iterator[Entry]:
     for variant in _shown(result, cell):
+        need = _need(cell, variant, newest)
         mark = comparison.mark_of(variant, result.environment)
         if figure:
             values = tuple(result.values(figure.key, variant.key))
             if values:
                 shown = comparison.cell(result, figure, variant)
-                yield Entry(variant.title, variant.side, mark, cell=shown, values=values)
+                yield Entry(variant.title, variant.side, mark, cell=shown, values=values, need=need)
         elif answers := tuple(comparison.answers(result, cell.question, variant)):
             question = cell.question if cell.label else ""
-            yield Entry(variant.title, variant.side, mark, question=question, answers=answers)
+            yield Entry(variant.title, variant.side, mark, question=question, answers=answers, need=need)
 
 
 def _shown(result: RunResult, cell: SummaryCell) -> list[Variant]:

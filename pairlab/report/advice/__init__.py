@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pairlab.model import SideName
+from pairlab.report.advice.limits import INSIDE, hold_inside
 from pairlab.report.advice.reasons import Basis, Gap, Reason, Ruling, Weight
 from pairlab.report.advice.requirements import FIELDS, Requirements, Topic, ask, parse
 from pairlab.report.advice.rules import RULES
@@ -84,7 +85,11 @@ def advise(required: Requirements, summary: Summary) -> Advice:
         other = decide(_reasons(ruling for key, ruling in rulings.items() if key != topic))
         if other != answer:
             what_ifs.append(WhatIf(topic, required.told(topic), other))
-    gaps = tuple(gap for ruling in rulings.values() for gap in ruling.gaps)
+    held = [*rulings.values()]
+    if answer == "hybrid" and _is_nested(reasons):
+        nested = [hold_inside(topic, required, summary) for topic in INSIDE if topic in topics]
+        reasons, held = [*reasons, *_reasons(nested)], [*held, *nested]
+    gaps = tuple(gap for ruling in held for gap in ruling.gaps)
     return Advice(required, answer, _how(answer, reasons, required), tuple(reasons), gaps, tuple(what_ifs))
 
 
@@ -111,6 +116,11 @@ def _reasons(rulings: Iterable[Ruling]) -> list[Reason]:
     return [reason for ruling in rulings for reason in ruling.reasons]
 
 
+def _is_nested(reasons: Iterable[Reason]) -> bool:
+    """Whether both means containers inside VMs: what only a VM can give, all instances need."""
+    return any(each.towards is SideName.VM and each.weight is Weight.MUST for each in reasons)
+
+
 def _how(answer: Answer, reasons: Sequence[Reason], required: Requirements) -> str:
     if answer == "undecided":
         return "Nothing that is required and known tells them apart."
@@ -121,6 +131,5 @@ def _how(answer: Answer, reasons: Sequence[Reason], required: Requirements) -> s
         deciding = [each for each in reasons if each.towards is side and each.weight is not Weight.HABIT]
         return " and ".join(dict.fromkeys(required.told(each.topic) for each in deciding))
 
-    inside = any(each.towards is SideName.VM and each.weight is Weight.MUST for each in reasons)
-    place = "Containers inside VMs" if inside else "Containers and VMs side by side"
+    place = "Containers inside VMs" if _is_nested(reasons) else "Containers and VMs side by side"
     return f"{place}: VMs for {of(SideName.VM)}; containers for {of(SideName.CONTAINER)}."

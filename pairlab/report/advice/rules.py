@@ -11,10 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pairlab.differences import Need
 from pairlab.model import SideName
-from pairlab.report.advice.limits import OTHER, PLURAL, gap, hold, unmeasured
+from pairlab.report.advice.limits import OTHER, PLURAL, exercises_for, gap, hold, unmeasured
 from pairlab.report.advice.reasons import (
-    BYTES,
-    SECONDS,
     Basis,
     Gap,
     Reason,
@@ -98,19 +96,17 @@ def modules(_: Requirements, summary: Summary) -> Ruling:
 
 def start(required: Requirements, summary: Summary) -> Ruling:
     """A new instance must serve within a time."""
-    limit = required.start_within_s or 0.0
-    return hold("start", required, summary, limit, SECONDS, published=(FIRECRACKER,))
+    return hold("start", required, summary, published=(FIRECRACKER,))
 
 
 def memory(required: Requirements, summary: Summary) -> Ruling:
     """So many instances in so much memory, each taken to need what one needs."""
-    limit = (required.memory_mib or 0.0) * 1024**2
-    return hold("memory", required, summary, limit, BYTES, times=required.instances or 1)
+    return hold("memory", required, summary)
 
 
 def patch(required: Requirements, summary: Summary) -> Ruling:
     """A security update must be in all instances within a time."""
-    return hold("patch", required, summary, required.patch_within_s or 0.0, SECONDS)
+    return hold("patch", required, summary)
 
 
 def compute(required: Requirements, summary: Summary) -> Ruling:
@@ -209,7 +205,7 @@ def _cheaper(summary: Summary) -> tuple[SideName | None, tuple[Basis, ...], tupl
     gaps: tuple[Gap, ...] = ()
     if emulated:
         found = Standing("emulated", tuple(emulated))
-        gaps = (gap("compute", VM, found, summary, ()),)
+        gaps = (gap("compute", PLURAL[VM], found, exercises_for("compute", summary)),)
     elif not bases:
         gaps = (unmeasured("compute", summary),)
     return winners.pop() if len(winners) == 1 else None, tuple(bases), gaps

@@ -266,6 +266,39 @@ def test_both_says_what_goes_where() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("seconds", "accelerator", "reason", "gap"),
+    [
+        ([0.5, 0.6, 0.7], "kvm", "Containers in VMs that run manage it in every sample.", ""),
+        ([3, 4, 5], "kvm", "Containers in VMs that run do not in any.", ""),
+        ([0.5, 0.6, 0.7], "tcg", "", "containers in VMs that run were measured by software emulation only"),
+        ([0.5], "kvm", "", "the samples of containers in VMs that run are too few"),
+        ([], "kvm", "", "nothing was measured of containers in VMs that run"),
+    ],
+)
+def test_containers_inside_vms_are_held_against_a_limit_by_what_was_measured_of_them(
+    seconds: list[float], accelerator: str, reason: str, gap: str
+) -> None:
+    required = Requirements(untrusted_tenants=True, compute="gpu", start_within_s=2)
+    other = SummaryCell(row=Row.HYBRID, figure="x", variants=["container"])
+    cells = [other, SummaryCell(row=Row.HYBRID, figure="x", variants=["vm"], need="start-inside")]
+    sides = {VM: seconds, CONTAINER: [9, 9, 9]}
+    result = small_result("nest", other, UNITS["s"], sides, accelerator=accelerator)
+    result = result.model_copy(update={"summary": cells})
+    advice = advise(required, summarise([Yield("nest", cells, result)]))
+    assert advice.how.startswith("Containers inside VMs")
+    told = [each for each in advice.reasons if each.topic == "start"]
+    assert [(each.text, each.towards) for each in told] == ([(reason, None)] if reason else [])
+    assert all("the vm" in basis.text for each in told for basis in each.bases)
+    (*_, unknown) = [each for each in advice.gaps if each.topic == "start"]
+    assert unknown.text.startswith(gap or "nothing was measured of containers")
+    assert unknown.next_step.startswith("`invoke exercise.run nest`") is bool(gap)
+    fitting = advise(Requirements(untrusted_tenants=True, compute="gpu", instances=9, memory_mib=9), NOTHING)
+    assert "containers with a VM each" in fitting.gaps[-1].text
+    apart = advise(required.model_copy(update={"compute": ""}), summarise([Yield("nest", cells, result)]))
+    assert not [each for each in apart.reasons if each.topic == "start"]
+
+
 def test_what_would_change_the_answer_is_told() -> None:
     advice = advise(Requirements(untrusted_tenants=True, own_state=True, compute="gpu"), NOTHING)
     assert advice.answer == "hybrid"
