@@ -15,8 +15,8 @@ from pairlab.model import Scope, SideName
 
 FORMAT = 1
 """Raised when a reader of an older version would misread the document."""
-CLAIM_SAMPLES = 3
-"""Fewest samples of each side that a comparison may rest on."""
+CLAIM_REPETITIONS = 3
+"""Fewest repetitions that a claim may rest on; several samples of one repetition are not independent."""
 Unit = Literal["s", "ms", "B", "1", "%", "1/s", "B/s"]
 Verdict = Literal["yes", "no", "cannot", "fact"]
 """As one would wish; not so; this side has no way to do it; nothing to wish for."""
@@ -196,7 +196,7 @@ class Conclusion(_Record):
 
     Attributes:
         text: The sentence.
-        carried: Enough samples, and the ranges do not overlap; otherwise no claim is made.
+        carried: Enough repetitions, and the ranges do not overlap; otherwise no claim is made.
         basis: The medians and ranges that it rests on, or why it is not carried.
         variants: Keys of the variants that it is about.
     """
@@ -292,9 +292,13 @@ class RunResult(_Record):
         """Number of repetitions that ran to their end, the first ones; 0 if it does not tell."""
         return sum(stretch.repetitions for stretch in self.stretches)
 
-    def values(self, figure: str, variant: str) -> list[float]:
+    def samples_of(self, figure: str, variant: str) -> list[Sample]:
         """The samples of one figure and variant, as measured."""
-        return [s.value for s in self.samples if s.figure == figure and s.variant == variant]
+        return [s for s in self.samples if s.figure == figure and s.variant == variant]
+
+    def values(self, figure: str, variant: str) -> list[float]:
+        """The same, nothing but their values."""
+        return [s.value for s in self.samples_of(figure, variant)]
 
 
 @dataclass(frozen=True)
@@ -312,7 +316,11 @@ def spread(values: Sequence[float]) -> Spread | None:
     return Spread(median(values), min(values), max(values), len(values)) if values else None
 
 
-def is_less(smaller: Sequence[float], larger: Sequence[float]) -> bool:
+def enough(*groups: Sequence[Sample | Finding]) -> bool:
+    """Whether a claim may rest on some samples or findings: each group of them is of enough repetitions."""
+    return all(len({each.repetition for each in group}) >= CLAIM_REPETITIONS for group in groups)
+
+
+def is_less(smaller: Sequence[Sample], larger: Sequence[Sample]) -> bool:
     """Whether samples carry the claim that one is less: enough of each, and no overlap of their ranges."""
-    enough = min(len(smaller), len(larger)) >= CLAIM_SAMPLES
-    return enough and max(smaller) < min(larger)
+    return enough(smaller, larger) and max(s.value for s in smaller) < min(s.value for s in larger)

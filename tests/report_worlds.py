@@ -295,15 +295,16 @@ def environment(accelerator: str = "tcg") -> Environment:
 
 
 def conclusions(result_samples: Sequence[Sample]) -> list[Conclusion]:
-    def of(figure: str, variant: str) -> list[float]:
-        return [s.value for s in result_samples if (s.figure, s.variant) == (figure, variant)]
+    def of(figure: str, variant: str) -> list[Sample]:
+        return [s for s in result_samples if (s.figure, s.variant) == (figure, variant)]
 
-    containers, vms = of("patched-last", "container-rebuild"), of("patched-last", "vm-rebuild")
+    rolled, rebuilt = of("patched-last", "container-rebuild"), of("patched-last", "vm-rebuild")
+    containers, vms = ([s.value for s in each] for each in (rolled, rebuilt))
     p50 = of("latency-p50", "container-rebuild"), of("latency-p50", "container-in-place")
     return [
         Conclusion(
             text="Containers rolled to a new image were all patched sooner than rebuilt VMs.",
-            carried=is_less(containers, vms),
+            carried=is_less(rolled, rebuilt),
             basis=f"{median(containers):.1f} s [{min(containers):.1f}–{max(containers):.1f}] against"
             f" {median(vms):.1f} s [{min(vms):.1f}–{max(vms):.1f}], 3 samples each",
         ),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pairlab.results import (
-    CLAIM_SAMPLES,
     Conclusion,
     Figure,
     Finding,
     RunResult,
+    Sample,
     Variant,
     Verdict,
+    enough,
     is_less,
     spread,
 )
@@ -19,33 +20,49 @@ from pairlab.results import (
 
 def compare(result: RunResult, figure: Figure, less: Variant, more: Variant, claim: str) -> Conclusion:
     """The claim that a figure is less in one variant, if its samples carry that."""
-    of_less = (less.title, result.values(figure.key, less.key))
-    of_more = (more.title, result.values(figure.key, more.key))
+    of_less = (less.title, result.samples_of(figure.key, less.key))
+    of_more = (more.title, result.samples_of(figure.key, more.key))
     return claim_less(claim, figure, of_less, of_more, [less, more])
 
 
 def claim_less(
     claim: str,
     figure: Figure,
-    less: tuple[str, Sequence[float]],
-    more: tuple[str, Sequence[float]],
+    less: tuple[str, Sequence[Sample]],
+    more: tuple[str, Sequence[Sample]],
     about: Sequence[Variant],
 ) -> Conclusion:
-    """The claim that some amounts are less than others, if they carry that.
+    """The claim that some samples are less than others, if they carry that.
 
     Args:
         claim: The claim, as a sentence.
-        figure: Says what the amounts are, and their unit.
+        figure: Says what was measured, and its unit.
         less: What the smaller ones are of, and they.
         more: The same of the larger ones.
         about: The variants that it is about.
     """
-    basis = f"{figure.title}: {less[0]} {told(less[1], figure)}; {more[0]} {told(more[1], figure)}"
+    sides = (f"{name} {told([s.value for s in samples], figure)}" for name, samples in (less, more))
+    basis = f"{figure.title}: {'; '.join(sides)}"
     variants = list(dict.fromkeys(variant.key for variant in about))
     if is_less(less[1], more[1]):
         return Conclusion(text=claim, carried=True, basis=basis, variants=variants)
-    reason = "the ranges overlap, or there are too few samples"
+    reason = "the ranges overlap" if enough(less[1], more[1]) else "too few repetitions"
     return Conclusion(text=claim, carried=False, basis=f"{basis}: {reason}", variants=variants)
+
+
+def combined(how: Callable[..., float], *groups: Sequence[Sample]) -> list[Sample]:
+    """Samples worked out from those of several figures, where each was measured at once with the others.
+
+    Args:
+        how: What becomes of one value a figure.
+        groups: The samples of each figure, at least of one.
+    """
+    at = [{(s.repetition, s.instance): s for s in group} for group in groups]
+    return [
+        first.model_copy(update={"value": how(*(each[key].value for each in at))})
+        for key, first in at[0].items()
+        if all(key in each for each in at)
+    ]
 
 
 def order(
@@ -75,11 +92,11 @@ def without_failures(result: RunResult, failed: Figure, variant: Variant, what: 
         variant: Whose.
         what: What was done meanwhile, such as `one after the other`.
     """
-    counted = result.values(failed.key, variant.key)
-    counts = ", ".join(f"{value:g}" for value in counted) or "none measured"
+    counted = result.samples_of(failed.key, variant.key)
+    counts = ", ".join(f"{sample.value:g}" for sample in counted) or "none measured"
     return Conclusion(
         text=f"{sentence(variant)}, {what}: no request failed.",
-        carried=len(counted) >= CLAIM_SAMPLES and not any(counted),
+        carried=enough(counted) and not any(sample.value for sample in counted),
         basis=f"failed requests in each repetition: {counts}",
         variants=[variant.key],
     )
@@ -87,8 +104,8 @@ def without_failures(result: RunResult, failed: Figure, variant: Variant, what: 
 
 def agreed(found: Sequence[Finding]) -> Verdict | None:
     """The verdict of findings on one question, if there are enough for a claim and all agree."""
-    enough = len(found) >= CLAIM_SAMPLES and len({finding.verdict for finding in found}) == 1
-    return found[0].verdict if enough else None
+    alike = len({finding.verdict for finding in found}) == 1
+    return found[0].verdict if enough(found) and alike else None
 
 
 def sentence(variant: Variant) -> str:

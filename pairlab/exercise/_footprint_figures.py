@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import sub, truediv
 from statistics import median
 
 from pairlab.differences import Row, SummaryCell
-from pairlab.exercise._conclude import claim_less, compare, scale, told
+from pairlab.exercise._conclude import claim_less, combined, compare, scale, told
 from pairlab.exercise._line import line
 from pairlab.model import SideName
-from pairlab.results import CLAIM_SAMPLES, Conclusion, Figure, RunResult, Variant
+from pairlab.results import Conclusion, Figure, RunResult, Variant, enough
 
 COUNTS = (1, 2, 4)
 """Instances a side, one after the other."""
@@ -180,29 +181,25 @@ def conclude(result: RunResult) -> list[Conclusion]:
 
 def _without_translation(result: RunResult) -> Iterator[Conclusion]:
     """What is left of an emulated VM's memory without what only emulation needs; nothing for others."""
-    translated = result.values(TRANSLATED.key, VM_REST.key)
-    left = [
-        whole - part for whole, part in zip(result.values(MEMORY.key, VM_REST.key), translated, strict=False)
-    ]
-    if not any(translated):
+    whole = result.samples_of(MEMORY.key, VM_REST.key)
+    translated = result.samples_of(TRANSLATED.key, VM_REST.key)
+    if not any(sample.value for sample in translated):
         return
     yield claim_less(
         "Even without the code that emulation translated, a VM takes more of its host's memory than a"
         " container.",
         MEMORY,
-        (CONTAINER_REST.title, result.values(MEMORY.key, CONTAINER_REST.key)),
-        (f"{VM_REST.title}, without that", left),
+        (CONTAINER_REST.title, result.samples_of(MEMORY.key, CONTAINER_REST.key)),
+        (f"{VM_REST.title}, without that", combined(sub, whole, translated)),
         [CONTAINER_REST, VM_REST],
     )
-    share = [
-        part / whole for part, whole in zip(translated, result.values(MEMORY.key, VM_REST.key), strict=False)
-    ]
+    share = [sample.value for sample in combined(truediv, translated, whole)]
+    short = told([sample.value for sample in translated], TRANSLATED)
     yield Conclusion(
         text=f"About {median(share):.0%} of an emulated VM's memory is code that emulation translated: with"
         " hardware virtualisation it would not be there.",
-        carried=len(share) >= CLAIM_SAMPLES,
-        basis=f"{TRANSLATED.title}: {told(translated, TRANSLATED)}; its share is {min(share):.0%} to"
-        f" {max(share):.0%}",
+        carried=enough(translated),
+        basis=f"{TRANSLATED.title}: {short}; its share is {min(share):.0%} to {max(share):.0%}",
         variants=[VM_REST.key],
     )
 
@@ -210,8 +207,8 @@ def _without_translation(result: RunResult) -> Iterator[Conclusion]:
 def _slope(result: RunResult, side: SideName) -> Conclusion:
     """What each further instance adds, over all repetitions."""
     variant, name = REST[side], NAMES[side]
-    points = [(count, each) for count in COUNTS for each in result.values(TOTAL[count].key, variant.key)]
-    enough = min(len(result.values(TOTAL[count].key, variant.key)) for count in COUNTS) >= CLAIM_SAMPLES
+    each_count = [result.samples_of(TOTAL[count].key, variant.key) for count in COUNTS]
+    points = [(count, s.value) for count, own in zip(COUNTS, each_count, strict=True) for s in own]
     if len(points) < len(COUNTS):
         return Conclusion(
             text=f"Each further {name} takes some of its host's memory.", carried=False,
@@ -225,7 +222,7 @@ def _slope(result: RunResult, side: SideName) -> Conclusion:
     return Conclusion(
         text=f"Each further {name} takes {slope:.3g} {unit} of its host's memory, give or take {half:.2g}"
         f" {unit}.",
-        carried=enough and half < slope,
+        carried=enough(*each_count) and half < slope,
         basis=f"line of least squares through {len(points)} measurements of {counts} and {COUNTS[-1]}"
         f" instances at rest: {slope:.4g} {unit} each, 95 % confidence {slope - half:.4g} to"
         f" {slope + half:.4g}; {start:.3g} {unit} for none",
@@ -256,7 +253,7 @@ def _room(result: RunResult, side: SideName) -> Conclusion:
         basis += f"; {int(available / (further - translated))} without the code that emulation translated"
     return Conclusion(
         text=f"About {int(median(fits))} further {name}s would fit into this host's memory.",
-        carried=len(fits) >= CLAIM_SAMPLES and lowest > 0,
+        carried=enough(result.samples_of(FIT.key, variant.key)) and lowest > 0,
         basis=basis,
         variants=[variant.key],
     )
@@ -265,12 +262,11 @@ def _room(result: RunResult, side: SideName) -> Conclusion:
 def _second(result: RunResult, side: SideName) -> Conclusion:
     """What of the disk the second instance shares with the first."""
     variant, name = REST[side], NAMES[side]
-    one, two = (result.values(DISK[count].key, variant.key) for count in (1, 2))
-    added = [more - less for less, more in zip(one, two, strict=True)]
+    one, two = (result.samples_of(DISK[count].key, variant.key) for count in (1, 2))
     return claim_less(
         f"A second {name} adds less to the disk than the first: they share the image.",
         DISK[2],
-        ("added by the second", added),
+        ("added by the second", combined(sub, two, one)),
         ("the first", one),
         [variant],
     )

@@ -109,8 +109,8 @@ SUMMARY = (
 
 def conclude(result: RunResult) -> list[Conclusion]:
     """What the samples of a run say of nesting."""
-    inner = (f"{IN_VM.title} that runs", result.values(INNER.key, IN_VM.key))
-    of_vm = (VM.title, result.values(START.key, VM.key))
+    inner = (f"{IN_VM.title} that runs", result.samples_of(INNER.key, IN_VM.key))
+    of_vm = (VM.title, result.samples_of(START.key, VM.key))
     return [
         claim_less("A container starts sooner in a VM that runs than a VM starts.",
                    START, inner, of_vm, [IN_VM, VM]),

@@ -6,7 +6,7 @@ from pairlab.differences import Row, SummaryCell
 from pairlab.exercise import _isolation_attacked as attacked
 from pairlab.exercise._conclude import compare, sentence
 from pairlab.model import SideName
-from pairlab.results import CLAIM_SAMPLES, Conclusion, Figure, RunResult, Variant
+from pairlab.results import CLAIM_REPETITIONS, Conclusion, Figure, RunResult, Variant, enough
 
 VM, CONTAINER = SideName.VM, SideName.CONTAINER
 VM_USUAL = Variant(key="vm-usual", title="VM, usual account", side=VM)
@@ -82,12 +82,12 @@ def _crossed(result: RunResult, variant: Variant) -> Conclusion:
         {f.question for f in found if f.repetition == number and f.verdict == "no"}
         for number in sorted({f.repetition for f in found})
     ]
-    agreed = len(by_repetition) >= CLAIM_SAMPLES and all(each == by_repetition[0] for each in by_repetition)
+    agreed = enough(found) and all(each == by_repetition[0] for each in by_repetition)
     crossed = by_repetition[0] if by_repetition else set[str]()
     asked = dict.fromkeys(f.question for f in found)
     named = ", ".join(dict.fromkeys(each.partition(":")[0] for each in asked if each in crossed))
     held = f"at all but {len(crossed)} points: {named}." if crossed else "at every point."
-    same = "the same in each" if agreed else f"they differ, or are fewer than {CLAIM_SAMPLES}"
+    same = "the same in each" if agreed else f"they differ, or are fewer than {CLAIM_REPETITIONS}"
     return Conclusion(
         text=f"{sentence(variant)}: the boundary held {held}",
         carried=agreed,

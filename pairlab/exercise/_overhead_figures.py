@@ -8,7 +8,7 @@ from statistics import median
 from pairlab.differences import Row, SummaryCell
 from pairlab.exercise._conclude import compare, order, told
 from pairlab.model import Accelerator, SideName
-from pairlab.results import CLAIM_SAMPLES, Conclusion, Figure, RunResult, Variant
+from pairlab.results import Conclusion, Figure, RunResult, Variant, enough
 
 ARRAY_BYTES = 8 * 1024**2
 """Of each of the three arrays that every worker of STREAM has."""
@@ -152,8 +152,8 @@ def _computes(result: RunResult) -> Conclusion:
         figure: result.values(SHARES[figure.key].key, CONTAINER.key)
         for figure in (INTEGER, FLOAT, MEMORY, FLOAT_ALL, MEMORY_ALL)
     }
-    enough = all(len(values) >= CLAIM_SAMPLES for values in shares.values())
-    keeps = enough and all(median(values) >= NEARLY_ALL for values in shares.values())
+    measured = (result.samples_of(SHARES[figure.key].key, CONTAINER.key) for figure in shares)
+    keeps = enough(*measured) and all(median(values) >= NEARLY_ALL for values in shares.values())
     return Conclusion(
         text=f"A container computes, and uses memory, at no less than {NEARLY_ALL:g} % of this host's speed.",
         carried=keeps,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pairlab.differences import Row, SummaryCell
-from pairlab.exercise._conclude import compare, sentence, without_failures
+from pairlab.exercise._conclude import agreed, compare, sentence, without_failures
 from pairlab.model import SideName
-from pairlab.results import CLAIM_SAMPLES, Conclusion, Figure, RunResult, Variant
+from pairlab.results import CLAIM_REPETITIONS, Conclusion, Figure, RunResult, Variant, enough
 
 FIRST = Figure(
     key="patched-first", title="first instance patched", unit="s",
@@ -171,12 +171,12 @@ def conclude(result: RunResult) -> list[Conclusion]:
 
 
 def _unchanged_process(result: RunResult) -> Conclusion:
-    found = [f.verdict for f in result.findings
-             if f.variant == CONTAINER_IN_PLACE.key and f.question == RUNS_IT]  # fmt: skip
+    found = [f for f in result.findings if f.variant == CONTAINER_IN_PLACE.key and f.question == RUNS_IT]
+    stale = sum(f.verdict == "cannot" for f in found)
     return Conclusion(
         text="In a running container the package can be updated, and the process that serves can not.",
-        carried=len(found) >= CLAIM_SAMPLES and set(found) == {"cannot"},
-        basis=f"{found.count('cannot')} of {len(found)} times the serving process still ran the old files",
+        carried=agreed(found) == "cannot",
+        basis=f"{stale} of {len(found)} times the serving process still ran the old files",
         variants=[CONTAINER_IN_PLACE.key],
     )
 
@@ -191,12 +191,12 @@ def _survival(result: RunResult, variant: Variant) -> Conclusion:
         else f"{named}: the update survives a restart, a kill and a scale-out."
     )
     # A statement about what happened each time, not about an amount: every repetition must agree.
-    verdicts = {q: [f.verdict for f in found if f.question == q] for q in {f.question for f in found}}
-    enough = bool(verdicts) and all(len(each) >= CLAIM_SAMPLES for each in verdicts.values())
-    agreed = all(len(set(each)) == 1 for each in verdicts.values())
+    asked = [[f for f in found if f.question == question] for question in {f.question for f in found}]
+    alike = all(len({f.verdict for f in each}) == 1 for each in asked)
+    often = bool(asked) and enough(*asked)
     basis = f"{len(found)} observations, the same in each repetition"
-    if not agreed:
+    if not alike:
         basis = "the repetitions differ"
-    elif not enough:
-        basis = f"{len(found)} observations, of fewer than {CLAIM_SAMPLES} repetitions"
-    return Conclusion(text=text, carried=enough and agreed, basis=basis, variants=[variant.key])
+    elif not often:
+        basis = f"{len(found)} observations, of fewer than {CLAIM_REPETITIONS} repetitions"
+    return Conclusion(text=text, carried=often and alike, basis=basis, variants=[variant.key])

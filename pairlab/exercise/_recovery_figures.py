@@ -92,8 +92,8 @@ def conclude(result: RunResult) -> list[Conclusion]:
         claim_less(
             "The orchestrator brings back a killed container in less time than a killed VM takes even from"
             " the moment when somebody declares it again.", OUT,
-            (CONTAINER_KILLED.title, result.values(OUT.key, CONTAINER_KILLED.key)),
-            (f"{VM_KILLED.title}, {HAND.title}", result.values(HAND.key, VM_KILLED.key)),
+            (CONTAINER_KILLED.title, result.samples_of(OUT.key, CONTAINER_KILLED.key)),
+            (f"{VM_KILLED.title}, {HAND.title}", result.samples_of(HAND.key, VM_KILLED.key)),
             (CONTAINER_KILLED, VM_KILLED),
         ),
         compare(result, HAND, VM_FROZEN, VM_KILLED,

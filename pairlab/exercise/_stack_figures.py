@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pairlab.differences import Row, SummaryCell
 from pairlab.exercise._conclude import agreed, compare, sentence
 from pairlab.model import SideName
-from pairlab.results import CLAIM_SAMPLES, Conclusion, Figure, RunResult, Variant
+from pairlab.results import CLAIM_REPETITIONS, Conclusion, Figure, RunResult, Variant
 
 VM = Variant(key="vm", title="VMs", side=SideName.VM)
 CONTAINER = Variant(key="container", title="containers", side=SideName.CONTAINER)
@@ -160,7 +160,7 @@ def _whose_kernel(result: RunResult, variant: Variant, verdict: str, what: str) 
     same = agreed(found) == verdict
     basis = f"boot ids compared {len(found)} times"
     if not same:
-        basis += f": they differ between repetitions, or there are fewer than {CLAIM_SAMPLES}"
+        basis += f": they differ between repetitions, or there are fewer than {CLAIM_REPETITIONS}"
     return Conclusion(
         text=f"{sentence(variant)}: each {what}.", carried=same, basis=basis, variants=[variant.key]
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pairlab.differences import Need, Row, SummaryCell
-from pairlab.exercise._conclude import claim_less, compare
+from pairlab.exercise._conclude import claim_less, combined, compare
 from pairlab.model import SideName
 from pairlab.results import Conclusion, Figure, RunResult, Variant
 
@@ -144,8 +144,8 @@ def _share(
     result: RunResult, variant: Variant, phases: tuple[Figure, ...], name: str, claim: str
 ) -> Conclusion:
     """The claim that a start's own part, the workload, took less than some other phases together."""
-    known = [values for phase in phases if (values := result.values(phase.key, variant.key))]
-    together = [sum(values) for values in zip(*known, strict=True)]
-    own = result.values(APP.key, variant.key)
+    known = [samples for phase in phases if (samples := result.samples_of(phase.key, variant.key))]
+    together = combined(lambda *values: sum(values), *known) if known else []
+    own = result.samples_of(APP.key, variant.key)
     part = Figure(key="part", title="parts of its start", unit="s", method="")
     return claim_less(claim, part, ("the workload", own), (name, together), [variant])

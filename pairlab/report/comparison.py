@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from pairlab.circumstances import Environment
 from pairlab.model import Accelerator, SideName
 from pairlab.report import figures
-from pairlab.results import Conclusion, Figure, Finding, RunResult, Variant, Verdict, spread
+from pairlab.results import (
+    CLAIM_REPETITIONS,
+    Conclusion,
+    Figure,
+    Finding,
+    RunResult,
+    Variant,
+    Verdict,
+    spread,
+)
 
 EMULATION = (
     "VMs ran by software emulation (tcg): their figures say nothing of hardware virtualisation, and must not"
@@ -20,8 +29,8 @@ VERDICTS = {"yes": "✓ yes", "no": "✗ no", "cannot": "⊘ cannot", "fact": "�
 """Verdict -> sign and word: never a colour alone."""
 BETTER = {"lower": "lower is better", "higher": "higher is better", "neither": ""}
 HOW_TO_READ = (
-    "Each figure is the median of n samples, with their range. A claim is made only where there are enough"
-    " samples and their ranges do not overlap."
+    "Each figure is the median of n samples, with their range. A claim is made only where each side was"
+    f" measured in {CLAIM_REPETITIONS} repetitions or more and the ranges do not overlap."
 )
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from pairlab.errors import UsageError
 from pairlab.model import SideName
 from pairlab.report import comparison, figures
-from pairlab.results import CLAIM_SAMPLES, Figure, RunResult, Variant, is_less, spread
+from pairlab.results import Figure, RunResult, Variant, enough, is_less, spread
 
 Keyed = TypeVar("Keyed", bound=Figure | Variant)
 
@@ -143,8 +143,8 @@ def _cell(result: RunResult, figure: Figure, variant: Variant) -> comparison.Cel
 
 def _change(a: RunResult, b: RunResult, figure: Figure, variant: Variant) -> str:
     """How many times A's median B's is, and which is less if the samples carry that."""
-    old, new = a.values(figure.key, variant.key), b.values(figure.key, variant.key)
-    short, other = spread(old), spread(new)
+    old, new = a.samples_of(figure.key, variant.key), b.samples_of(figure.key, variant.key)
+    short, other = (spread([sample.value for sample in each]) for each in (old, new))
     if not short or not other:
         return f"only in {'A' if short else 'B'}"
     if len({each.unit for result in (a, b) for each in result.figures if each.key == figure.key}) > 1:
@@ -152,14 +152,13 @@ def _change(a: RunResult, b: RunResult, figure: Figure, variant: Variant) -> str
     if variant.side is SideName.VM and not _same_accelerator(a, b):
         return f"not comparable: {a.environment.accelerator} in A, {b.environment.accelerator} in B"
     times = f"{figures.number(other.median / short.median)} times; " if short.median else ""
-    if {*old} == {*new} and len({*old}) == 1:
+    if len({sample.value for sample in (*old, *new)}) == 1:
         return "equal"
     if is_less(new, old):
         return f"{times}less in B: the ranges are apart"
     if is_less(old, new):
         return f"{times}less in A: the ranges are apart"
-    few = min(len(old), len(new)) < CLAIM_SAMPLES
-    return f"{times}no claim: {'too few samples' if few else 'the ranges overlap'}"
+    return f"{times}no claim: {'the ranges overlap' if enough(old, new) else 'too few repetitions'}"
 
 
 def _asked(a: RunResult, b: RunResult) -> Iterator[Disagreement]:

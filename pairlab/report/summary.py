@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pairlab.differences import Need, Row, SummaryCell
 from pairlab.model import SideName
 from pairlab.report import comparison
-from pairlab.results import CLAIM_SAMPLES, Figure, RunResult, Variant, is_less
+from pairlab.results import Figure, RunResult, Sample, Variant, enough, is_less
 
 COLUMNS: tuple[tuple[SideName | None, str], ...] = (
     (SideName.VM, "VMs"),
@@ -26,7 +26,7 @@ class Entry:
         side: Its column; None for this host itself.
         mark: How its VMs ran; empty for others.
         cell: Its figure, where the line shows one.
-        values: The samples, in the figure's unit.
+        samples: What it rests on, in the figure's unit.
         question: What was asked of it, where that is not the line's label.
         answers: What was found, where the line shows findings.
         need: The requirement that it bears on; None for none.
@@ -36,10 +36,15 @@ class Entry:
     side: SideName | None
     mark: str
     cell: comparison.Cell | None = None
-    values: tuple[float, ...] = ()
+    samples: tuple[Sample, ...] = ()
     question: str = ""
     answers: tuple[comparison.Answer, ...] = ()
     need: Need | None = None
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The values of its samples."""
+        return tuple(sample.value for sample in self.samples)
 
     @property
     def is_emulated(self) -> bool:
@@ -210,10 +215,10 @@ def _entries(
         need = _need(cell, variant, newest)
         mark = comparison.mark_of(variant, result.environment)
         if figure:
-            values = tuple(result.values(figure.key, variant.key))
-            if values:
+            samples = tuple(result.samples_of(figure.key, variant.key))
+            if samples:
                 shown = comparison.cell(result, figure, variant)
-                yield Entry(variant.title, variant.side, mark, cell=shown, values=values, need=need)
+                yield Entry(variant.title, variant.side, mark, cell=shown, samples=samples, need=need)
         elif answers := tuple(comparison.answers(result, cell.question, variant)):
             question = cell.question if cell.label else ""
             yield Entry(variant.title, variant.side, mark, question=question, answers=answers, need=need)
@@ -232,11 +237,11 @@ def _difference(figure: Figure, entries: Sequence[Entry]) -> str:
         return ""
     (vm,), (container,) = vms, containers
     about = ", of emulated VMs" if vm.is_emulated else ""
-    if is_less(container.values, vm.values):
+    if is_less(container.samples, vm.samples):
         return f"less on containers: the ranges are apart{about}"
-    if is_less(vm.values, container.values):
+    if is_less(vm.samples, container.samples):
         return f"less on VMs: the ranges are apart{about}"
     if len({*vm.values, *container.values}) == 1:
         return f"equal in every sample{about}"
-    few = min(len(vm.values), len(container.values)) < CLAIM_SAMPLES
-    return "no claim: too few samples" if few else "no claim: the ranges overlap"
+    often = enough(vm.samples, container.samples)
+    return "no claim: the ranges overlap" if often else "no claim: too few repetitions"

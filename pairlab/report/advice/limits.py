@@ -127,7 +127,7 @@ def gap(topic: Topic, who: str, found: Standing, run: str, published: tuple[Basi
             + "; ".join(f"{basis.text} {basis.accelerator}" for basis in found.bases)
         )
         return Gap(topic, text, f"{run} on a host where VMs run by kvm", published)
-    text = f"the samples of {who} are too few, or lie on both sides of the limit: " + "; ".join(
+    text = f"the samples of {who} are of too few repetitions, or on both sides of the limit: " + "; ".join(
         basis.text for basis in found.bases
     )
     return Gap(topic, text, f"{run}, with more repetitions", published)

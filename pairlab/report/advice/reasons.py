@@ -12,7 +12,7 @@ from pairlab.report import figures
 from pairlab.report.advice.requirements import Topic
 from pairlab.report.comparison import VERDICTS
 from pairlab.report.summary import Entry, Line
-from pairlab.results import CLAIM_SAMPLES
+from pairlab.results import enough
 
 SECONDS = {"s": 1.0, "ms": 0.001}
 BYTES = {"B": 1.0}
@@ -98,8 +98,8 @@ class Standing:
 
     Attributes:
         verdict: `meets`: one of its variants did so in every sample. `fails`: none did in any sample.
-            `unclear`: too few samples, or some below and some above. `emulated`: its VMs were measured by
-            software emulation only, which says nothing. `unmeasured`: there is no sample.
+            `unclear`: too few repetitions, or some samples below and some above. `emulated`: its VMs were
+            measured by software emulation only, which says nothing. `unmeasured`: there is no sample.
         bases: The figures that say so.
         needed: The least limit that it would meet, in seconds or bytes; 0 where that is not known.
     """
@@ -133,11 +133,11 @@ def standing(
     usable = [each for each in found if not each[1].is_emulated]
     if not usable:
         return Standing("emulated", bases)
-    enough = [each for each in usable if len(each[1].values) >= CLAIM_SAMPLES]
-    if not enough:
+    often = [each for each in usable if enough(each[1].samples)]
+    if not often:
         return Standing("unclear", bases)
-    worst = {id(entry): max(entry.values) * factor for _, entry, factor in enough}
-    line, entry, _ = min(enough, key=lambda each: worst[id(each[1])])
+    worst = {id(entry): max(entry.values) * factor for _, entry, factor in often}
+    line, entry, _ = min(often, key=lambda each: worst[id(each[1])])
     if worst[id(entry)] <= limit:
         return Standing("meets", (measured(line, entry),), worst[id(entry)])
     if all(min(entry.values) * factor > limit for _, entry, factor in usable):

@@ -24,7 +24,7 @@ from pairlab.report.advice.reasons import (
 )
 from pairlab.report.advice.requirements import Requirements, Topic
 from pairlab.report.summary import Line, Summary
-from pairlab.results import is_less
+from pairlab.results import Sample, is_less
 
 VM, CONTAINER = SideName.VM, SideName.CONTAINER
 
@@ -201,7 +201,7 @@ def _cheaper(summary: Summary) -> tuple[SideName | None, tuple[Basis, ...], tupl
             emulated += told
             continue
         bases += told
-        winners.add(_better(line.figure.better == "lower", vms[0].values, containers[0].values))
+        winners.add(_better(line.figure.better == "lower", vms[0].samples, containers[0].samples))
     gaps: tuple[Gap, ...] = ()
     if emulated:
         found = Standing("emulated", tuple(emulated))
@@ -211,7 +211,7 @@ def _cheaper(summary: Summary) -> tuple[SideName | None, tuple[Basis, ...], tupl
     return winners.pop() if len(winners) == 1 else None, tuple(bases), gaps
 
 
-def _better(lower: bool, vms: Sequence[float], containers: Sequence[float]) -> SideName | None:
+def _better(lower: bool, vms: Sequence[Sample], containers: Sequence[Sample]) -> SideName | None:
     if is_less(vms, containers):
         return VM if lower else CONTAINER
     if is_less(containers, vms):

@@ -16,12 +16,15 @@ from tests.report_worlds import patch_result
 MIB = 1024**2
 
 
-def conclude(values: Mapping[tuple[str, str], Sequence[float]]) -> list[Conclusion]:
+def conclude(values: Mapping[tuple[str, str], Sequence[float]], repetitions: int = 99) -> list[Conclusion]:
     samples = [
-        Sample(figure=figure, variant=variant, repetition=number, value=value)
+        Sample(
+            figure=figure, variant=variant, repetition=number % repetitions, value=value,
+            instance=f"{number // repetitions}",
+        )
         for (figure, variant), listed in values.items()
         for number, value in enumerate(listed)
-    ]
+    ]  # fmt: skip
     changes = {"figures": list(plan.FIGURES), "variants": list(plan.VARIANTS), "samples": samples}
     result: RunResult = patch_result().model_copy(update=changes)
     return plan.conclude(result)
@@ -92,6 +95,17 @@ def test_an_emulated_vm_is_also_compared_without_what_emulation_needs() -> None:
 
 def test_no_sample_no_claim() -> None:
     assert not any(conclusion.carried for conclusion in conclude({}))
+
+
+def test_the_instances_of_one_repetition_carry_no_claim() -> None:
+    measured = {
+        ("memory", "vm-rest"): [500.0 * MIB] * 4,
+        ("translated", "vm-rest"): [350.0 * MIB] * 4,
+        ("memory", "container-rest"): [10.0 * MIB] * 4,
+    }
+    assert not any(conclusion.carried for conclusion in conclude(measured, repetitions=1))
+    less = told(conclude(measured, repetitions=1), "A container takes less of its host's memory")
+    assert less.basis.endswith("n = 4): too few repetitions")
 
 
 def test_what_instances_share_counts_once() -> None:

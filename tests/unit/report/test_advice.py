@@ -272,7 +272,7 @@ def test_both_says_what_goes_where() -> None:
         ([0.5, 0.6, 0.7], "kvm", "Containers in VMs that run manage it in every sample.", ""),
         ([3, 4, 5], "kvm", "Containers in VMs that run do not in any.", ""),
         ([0.5, 0.6, 0.7], "tcg", "", "containers in VMs that run were measured by software emulation only"),
-        ([0.5], "kvm", "", "the samples of containers in VMs that run are too few"),
+        ([0.5], "kvm", "", "the samples of containers in VMs that run are of too few repetitions"),
         ([], "kvm", "", "nothing was measured of containers in VMs that run"),
     ],
 )

@@ -57,7 +57,7 @@ def test_different_exercises_are_not_compared() -> None:
         ([1.0, 2, 3], [4.0, 5, 6], "2.50 times; less in A: the ranges are apart"),
         ([4.0, 5, 6], [1.0, 2, 3], "0.400 times; less in B: the ranges are apart"),
         ([1.0, 2, 3], [3.0, 4, 5], "2.00 times; no claim: the ranges overlap"),
-        ([1.0, 2], [4.0, 5], "3.00 times; no claim: too few samples"),
+        ([1.0, 2], [4.0, 5], "3.00 times; no claim: too few repetitions"),
         ([2.0, 2, 2], [2.0, 2], "equal"),
         ([0.0, 0, 0], [1.0, 1, 1], "less in A: the ranges are apart"),
         ([1.0], [], "only in A"),

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from pairlab.errors import ResultError
 from pairlab.result_files import read_result, result_files, write_result
-from pairlab.results import FORMAT, RunResult, Sample, Spread, Timeline, is_less, spread
+from pairlab.results import FORMAT, RunResult, Sample, Spread, Timeline, enough, is_less, spread
 from tests.report_worlds import patch_result
 
 
@@ -30,6 +30,14 @@ def a_timeline(*requests: tuple[float, float, int]) -> Timeline:
         client_cpu_percent=1,
         client_worst_gap_ms=1,
     )
+
+
+def samples(values: list[float], repetitions: int = 99) -> list[Sample]:
+    """One after the other in as many repetitions, or in fewer, of several instances each."""
+    return [
+        Sample(figure="f", variant="v", repetition=number % repetitions, value=value)
+        for number, value in enumerate(values)
+    ]
 
 
 def test_a_spread_is_the_median_with_its_range() -> None:
@@ -54,7 +62,14 @@ def test_a_spread_is_the_median_with_its_range() -> None:
 def test_less_is_claimed_only_of_enough_samples_whose_ranges_do_not_meet(
     smaller: list[float], larger: list[float], carried: bool
 ) -> None:
-    assert is_less(smaller, larger) is carried
+    assert is_less(samples(smaller), samples(larger)) is carried
+
+
+def test_many_samples_of_few_repetitions_carry_no_claim() -> None:
+    often, seldom = samples([4, 5, 6, 7, 8, 9], repetitions=3), samples([1, 2, 3, 1, 2, 3], repetitions=2)
+    assert enough(often, often)
+    assert not enough(often, seldom)
+    assert not is_less(seldom, often)
 
 
 def test_whatever_is_no_200_has_failed() -> None:

@@ -109,7 +109,7 @@ def test_two_exercises_may_fill_one_row() -> None:
         ),
         ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "kvm", "less on VMs: the ranges are apart"),
         ((0.1, 0.2, 0.5), (0.4, 0.5, 0.6), "kvm", "no claim: the ranges overlap"),
-        ((3.0, 3.2), (0.4, 0.5), "kvm", "no claim: too few samples"),
+        ((3.0, 3.2), (0.4, 0.5), "kvm", "no claim: too few repetitions"),
         ((7.0, 7.0, 7.0), (7.0, 7.0, 7.0), "tcg", "equal in every sample, of emulated VMs"),
     ],
 )  # fmt: skip
@@ -117,6 +117,13 @@ def test_what_two_variants_differ_in_is_claimed_only_where_samples_carry_it(
     vm: tuple[float, ...], container: tuple[float, ...], accelerator: str, told: str
 ) -> None:
     assert line(of(startup(vm, container, accelerator)), Row.START, "ready to serve").difference == told
+
+
+def test_many_instances_of_one_repetition_carry_no_difference() -> None:
+    found = startup()
+    once = [sample.model_copy(update={"repetition": 0}) for sample in found.samples]
+    told = line(of(found.model_copy(update={"samples": once})), Row.START, "ready to serve").difference
+    assert told == "no claim: too few repetitions"
 
 
 def test_of_more_than_two_variants_no_difference_is_told() -> None:
@@ -221,7 +228,8 @@ def test_json_has_every_sample(capsys: pytest.CaptureFixture[str]) -> None:
     show_summary(of(startup()), as_json=True)
     document = json.loads(capsys.readouterr().out)
     (found,) = [each for each in document["rows"] if each["row"] == "start"]
-    assert found["lines"][0]["entries"][0]["values"] == [3.0, 3.2, 3.4]
+    samples = found["lines"][0]["entries"][0]["samples"]
+    assert [(each["repetition"], each["value"]) for each in samples] == [(0, 3.0), (1, 3.2), (2, 3.4)]
     assert found["lines"][0]["figure"]["unit"] == "s"
 
 
