@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pairlab.differences import Row
+from pairlab.model import SideName
 from pairlab.report import comparison, figures
 from pairlab.report.summary import Line, Missing, Summary
 from pairlab.results import RunResult
@@ -85,10 +86,19 @@ def overview(results: Sequence[RunResult], summary: Summary) -> Overview:
 
 
 def telling(lines: Sequence[Line]) -> Line:
-    """The first line of a figure of both sides; else the first figure; else the first of all."""
+    """The first line of a figure of both sides; else of findings that differ, of a figure, or of anything."""
     measured = [line for line in lines if line.figure]
-    both = [line for line in measured if {"vm", "container"} <= {entry.side for entry in line.entries}]
-    return [*both, *measured, *lines][0]
+    both = [line for line in measured if all(line.of(side) for side in SideName)]
+    differing = [line for line in lines if _differs(line)]
+    return [*both, *differing, *measured, *lines][0]
+
+
+def _differs(line: Line) -> bool:
+    """Whether each side has one verdict, and another than the other side."""
+    vms, containers = (
+        {answer.verdict for entry in line.of(side) for answer in entry.answers} for side in SideName
+    )
+    return len(vms) == len(containers) == 1 and vms != containers
 
 
 def _site(result: RunResult) -> str:

@@ -12,7 +12,7 @@ from pairlab.model import SideName
 from pairlab.report.html import page
 from pairlab.report.overview import Overview, overview
 from pairlab.report.summary import Summary, Yield, summarise
-from pairlab.results import Figure, RunResult
+from pairlab.results import Figure, Finding, RunResult, Verdict
 from tests.hostile_texts import HTML, hostile
 from tests.report_worlds import cut_short, environment, patch_result, small_result
 
@@ -55,6 +55,20 @@ def test_a_figure_of_both_sides_tells_more_than_a_question_and_the_rest_is_count
     assert {entry.side for entry in start.line.entries} == {VM, CONTAINER}
     kernel = next(glance for glance in of(patch_result()).glances if glance.row is Row.KERNEL)
     assert kernel.line.figure is None  # where there is no figure, what was found
+
+
+def test_findings_that_differ_tell_more_than_those_that_agree() -> None:
+    agreed, differing = "has it a kernel?", "whose kernel is it?"
+    verdicts: list[tuple[str, SideName, Verdict]] = [
+        (agreed, VM, "yes"), (agreed, CONTAINER, "yes"), (differing, VM, "yes"), (differing, CONTAINER, "no")
+    ]  # fmt: skip
+    findings = [
+        Finding(variant=side, repetition=0, question=question, answer="so it is", verdict=verdict)
+        for question, side, verdict in verdicts
+    ]
+    cells = [SummaryCell(row=Row.KERNEL, question=question) for question in (agreed, differing)]
+    (kernel,) = of(startup().model_copy(update={"summary": cells, "findings": findings})).glances
+    assert (kernel.line.label, kernel.more) == (differing, 1)
 
 
 def test_where_and_when_is_told_for_each_host() -> None:
