@@ -56,6 +56,20 @@ def _markdown_text(value: object) -> str:
     return re.sub(r"([\\`*_\[\]<>|~&$])", r"\\\1", " ".join(str(value).splitlines()))
 
 
+def _markdown_as_html(value: object) -> Markup:
+    """Paragraphs, lists and tables of Markdown; HTML in it stays text, and it leads nowhere."""
+    from markdown_it import MarkdownIt
+
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "image", "autolink"])
+    tokens = parser.parse(str(value))
+    for token in tokens:
+        if token.type == "th_open":
+            token.attrSet("scope", "col")
+    text = parser.renderer.render(tokens, parser.options, {})
+    scroll = '<div class="scroll" role="region" tabindex="0" aria-label="Table in the text">'
+    return Markup(text.replace("<table>", f"{scroll}<table>").replace("</table>", "</table></div>"))
+
+
 def _escaping_wanted(name: str | None) -> bool:
     stem = (name or "").removesuffix(".j2")
     return stem.endswith((".html", ".svg", ".xml"))
@@ -72,16 +86,16 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters.update(yaml=_yaml_string, sh=_shell_word, xml=_xml_text)
-    environment.filters.update(word=_bare_word, md=_markdown_text)
+    environment.filters.update(word=_bare_word, md=_markdown_text, prose=_markdown_as_html)
     return environment
 
 
 def render(template: str, **values: Any) -> str:
     """Render a template of `templates/`.
 
-    HTML, SVG and XML templates escape by themselves. In others each value goes through the filter of
-    its format: `yaml` (quoted scalar), `sh` (one shell word), `md` (text in a line of Markdown), `word`
-    (refuses anything that would need quoting), `tojson`.
+    HTML, SVG and XML templates escape by themselves; `prose` makes HTML of Markdown there. In others each
+    value goes through the filter of its format: `yaml` (quoted scalar), `sh` (one shell word), `md` (text in
+    a line of Markdown), `word` (refuses anything that would need quoting), `tojson`.
 
     Args:
         template: Path below `templates/`, such as `front_door/haproxy.cfg.j2`.

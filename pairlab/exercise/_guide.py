@@ -12,6 +12,9 @@ from pairlab.render import render
 
 STEP = re.compile(r"^## (?P<title>.+?) <!-- step: (?P<key>[a-z-]+) -->$", re.MULTILINE)
 
+LIMITS = "What it cannot show"
+"""Heading of the section that each exercise's text ends with."""
+
 
 @dataclass(frozen=True)
 class Section:
@@ -31,6 +34,27 @@ class Section:
 def page(exercise: str, values: Mapping[str, Any]) -> str:
     """The whole text of an exercise."""
     return render(f"exercise/{exercise}.md.j2", **values)
+
+
+def limits_apart(exercise: str, values: Mapping[str, Any]) -> tuple[str, str]:
+    """The text of an exercise without its last section, and that section's: what it cannot show.
+
+    Raises:
+        TemplateError: It does not end with such a section.
+    """
+    text, found, limits = page(exercise, values).partition(f"\n## {LIMITS}\n")
+    if not found:
+        raise TemplateError(
+            f"exercise/{exercise}.md.j2 does not tell its limits",
+            hint=f"end it with a section `## {LIMITS}`",
+        )
+    return text, limits.strip()
+
+
+def introduction(text: str) -> str:
+    """What an exercise's text says below its title and before its first step."""
+    _, _, below = STEP.split(text, maxsplit=1)[0].partition("\n")
+    return below.strip()
 
 
 def sections(exercise: str, values: Mapping[str, Any]) -> dict[str, Section]:

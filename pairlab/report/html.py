@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pairlab.circumstances import Environment
@@ -50,16 +50,34 @@ class FindingsTable:
     rows: tuple[tuple[str, tuple[tuple[Answer, ...], ...]], ...]
 
 
-def page(results: Sequence[RunResult], summary: Summary | None = None) -> str:
+@dataclass(frozen=True)
+class Lesson:
+    """What teaches an exercise, in Markdown.
+
+    Attributes:
+        introduction: What is tried, and why.
+        limits: What it cannot show.
+    """
+
+    introduction: str
+    limits: str
+
+
+def page(
+    results: Sequence[RunResult],
+    summary: Summary | None = None,
+    lesson_of: Callable[[RunResult], Lesson | None] = lambda _: None,
+) -> str:
     """An HTML document with a section for each result, in their order.
 
     Args:
         results: What it is about.
         summary: The key differences, made from them: they stand at its top, at a glance.
+        lesson_of: What teaches a result's exercise; None where nothing does.
     """
     return render(
         "report/page.html.j2",
-        sections=[_section(result) for result in results],
+        sections=[_section(result) | {"lesson": lesson_of(result)} for result in results],
         overview=overview(results, summary) if summary else None,
         columns=summary.columns if summary else (),
         targets={result.exercise: f"result-{number}" for number, result in enumerate(results, 1)},

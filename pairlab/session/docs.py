@@ -6,16 +6,13 @@ from pathlib import Path
 
 from pairlab import exercise
 from pairlab.differences import Row
-from pairlab.errors import TemplateError
 from pairlab.exercise import ExerciseKind
-from pairlab.exercise._guide import STEP, page
+from pairlab.exercise._guide import LIMITS, STEP, limits_apart
 from pairlab.render import render
 from pairlab.report import comparison
 from pairlab.session.settings import ROOT
 
 FOLDER = ROOT / "docs" / "exercises"
-LIMITS = "What it cannot show"
-"""Heading of the section that each exercise's text ends with."""
 UNITS = {"s": "seconds", "ms": "milliseconds", "B": "bytes", "1": "count", "%": "percent",
          "1/s": "per second", "B/s": "bytes per second"}  # fmt: skip
 
@@ -43,11 +40,7 @@ def write() -> list[Path]:
 
 
 def _page(name: str, kind: ExerciseKind) -> str:
-    text, found, limits = page(name, kind.example).partition(f"\n## {LIMITS}\n")
-    if not found:
-        raise TemplateError(
-            f"exercise/{name}.md.j2 does not tell its limits", hint=f"end it with a section `## {LIMITS}`"
-        )
+    text, limits = limits_apart(name, kind.example)
     return render(
         "docs/exercise.md.j2",
         name=name,
@@ -55,7 +48,7 @@ def _page(name: str, kind: ExerciseKind) -> str:
         question=kind.question,
         text=STEP.sub(r"## \g<title>", text).strip(),
         limits_title=LIMITS,
-        limits=limits.strip(),
+        limits=limits,
         rows=[row for row in Row if row in {cell.row for cell in kind.summary}],
         units=UNITS,
         how_to_read=comparison.HOW_TO_READ,

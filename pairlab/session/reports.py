@@ -15,6 +15,7 @@ from pairlab.results import RunResult
 from pairlab.session.run_sets import find_sets
 
 if TYPE_CHECKING:
+    from pairlab.report.html import Lesson
     from pairlab.report.pairing import Pairing
     from pairlab.report.summary import Summary
 
@@ -117,7 +118,21 @@ def write_html(names: Sequence[str], out: Path, *, run_set: str = "") -> Path:
         results = _of_set(run_set)
     else:
         results = [read_result(find(name)) for name in names or sorted(stored()) or [LATEST]]
-    return _write(page(results, overlook(results) if len(results) > 1 else None), out, "--out")
+    overview = overlook(results) if len(results) > 1 else None
+    return _write(page(results, overview, lesson_of), out, "--out")
+
+
+def lesson_of(result: RunResult) -> Lesson | None:
+    """What the text of a result's exercise says around its steps; None if there is no such exercise."""
+    from pairlab import exercise
+    from pairlab.exercise._guide import introduction, limits_apart
+    from pairlab.report.html import Lesson
+
+    if result.exercise not in exercise.names():
+        return None
+    own = {"lab": result.lab, "accelerator": result.environment.accelerator}
+    text, limits = limits_apart(result.exercise, {**exercise.load(result.exercise).example, **own})
+    return Lesson(introduction(text), limits)
 
 
 def _of_set(name: str) -> list[RunResult]:

@@ -10,6 +10,7 @@ from markdown_it import MarkdownIt
 
 from pairlab import exercise
 from pairlab.errors import TemplateError, UsageError
+from pairlab.exercise import _guide
 from pairlab.exercise._guide import page, sections
 from pairlab.render import TEMPLATES
 from pairlab.session import docs
@@ -118,6 +119,6 @@ def test_writing_the_pages_removes_those_of_no_exercise(
 
 
 def test_a_text_that_does_not_tell_its_limits_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docs, "LIMITS", "What nobody wrote")
+    monkeypatch.setattr(_guide, "LIMITS", "What nobody wrote")
     with pytest.raises(TemplateError, match="does not tell its limits"):
         docs.pages()

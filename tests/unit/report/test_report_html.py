@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from pairlab.report.html import page
+from pairlab.report.html import Lesson, page
 from pairlab.results import Sample, Variant
 from tests.hostile_texts import HTML, hostile
 from tests.report_worlds import cut_short, patch_result, with_layers
@@ -78,6 +78,32 @@ def test_every_text_of_a_result_stays_text() -> None:
     assert not {name for name in names if name.startswith("on")}
     assert len(shown) > 60
     assert {text for text in shown if squeezed(text) not in read.text} == set()
+
+
+def test_what_teaches_an_exercise_stands_around_what_can_be_said() -> None:
+    result = patch_result()
+    lesson = Lesson("Two **ways**:\n\n- one\n\n| a | b |\n| --- | --- |\n| 1 | 2 |", "One `host`.")
+    read = Reader(page([result, result], lesson_of=lambda _: lesson))
+    assert read.open == []
+    first, second, third = (read.text.index(each) for each in ("Two ways:", "What can be said", "One host."))
+    assert first < second < third < read.text.index("Side by side")
+    opened = [attributes for tag, attributes in read.tags if tag == "details" and "open" in attributes]
+    assert len(opened) == 2 * 2
+    tags = {tag for tag, _ in read.tags}
+    assert {"strong", "li", "code"} <= tags
+    assert all(attributes["scope"] for tag, attributes in read.tags if tag == "th")
+    assert read.attributes("aria-label").count("Table in the text") == 2
+    assert "What is tried" not in Reader(page([result])).text
+
+
+def test_no_text_that_teaches_gets_out_of_its_place() -> None:
+    attack = "<script>alert(1)</script> <b onclick=x>b</b> [go](javascript:x) ![i](https://x/y) <https://x>"
+    read = Reader(page([patch_result()], lesson_of=lambda _: Lesson(attack, f"- {attack}")))
+    assert read.open == []
+    assert not [tag for tag, attributes in read.tags if "onclick" in attributes]
+    assert not {"script", "img"} & {tag for tag, _ in read.tags}
+    assert set(read.attributes("href")) == {"data:,", "#results"}
+    assert "<script>alert(1)</script>" in read.text
 
 
 def test_the_page_needs_nothing_else() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pairlab import exercise
 from pairlab.circumstances import RunSet
 from pairlab.differences import Row
 from pairlab.errors import ResultError, UsageError
@@ -152,6 +153,20 @@ def test_the_table_says_why_there_is_no_result(results: Path) -> None:
     assert "before results said what they add" in missing()["patch"]
     write_result(cut_short(patch_result()), results / "20261124T211500Z-patch.json")
     assert missing()["patch"] == "vm/1 never answered after its rebuild"
+
+
+@pytest.mark.parametrize("name", exercise.names())
+def test_a_result_is_taught_by_the_text_of_its_exercise(name: str) -> None:
+    lesson = reports.lesson_of(patch_result(accelerator="kvm").model_copy(update={"exercise": name}))
+    assert lesson is not None
+    assert not [text for text in (lesson.introduction, lesson.limits) if "#" in text or "<!--" in text]
+    kept = (ROOT / "docs" / "exercises" / f"{name}.md").read_text(encoding="utf-8")
+    assert lesson.limits in kept
+    assert lesson.introduction.replace("with `kvm`", "with `tcg`") in kept
+
+
+def test_what_is_no_exercise_any_more_teaches_nothing() -> None:
+    assert reports.lesson_of(patch_result().model_copy(update={"exercise": "gone"})) is None
 
 
 def test_the_table_is_written_as_a_page(stored: Path, tmp_path: Path) -> None:
