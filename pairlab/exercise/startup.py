@@ -20,9 +20,9 @@ from pairlab.model import Accelerator, SideName
 from pairlab.results import Conclusion, RunResult
 
 ANSWER_TIMEOUT_S = 180.0
-CYCLES = 3
-EMULATED_CYCLES = 1
-"""How often one instance is stopped and started in each repetition; emulated VMs are slow."""
+STEADY = 4
+STARTS, EMULATED_STARTS = 4, 1
+"""Fresh starts in each repetition, and as many stopped ones: over ten in all, but emulated VMs are slow."""
 MARKER = "/var/tmp/pairlab-startup"
 
 
@@ -64,11 +64,13 @@ class LabExercise:
         )
 
     def repetition(self, number: int) -> None:
-        """One fresh instance, some stopped ones, and all at once, on each side."""
-        for side in SideName:
-            self._start_fresh(Fleet(self._lab, side))
-        with self._log.step("shrink"):
-            self._lab.declare(self._base)
+        """Some fresh instances, some stopped ones, and all at once, on each side."""
+        for start in range(max(map(self._starts, SideName))):
+            for side in SideName:
+                if start < self._starts(side):
+                    self._start_fresh(Fleet(self._lab, side))
+            with self._log.step("shrink"):
+                self._lab.declare(self._base)
         for side in SideName:
             self._start_stopped(Fleet(self._lab, side), number)
             self._start_all(Fleet(self._lab, side))
@@ -76,6 +78,10 @@ class LabExercise:
     def conclude(self, result: RunResult) -> list[Conclusion]:
         """See `Exercise.conclude`."""
         return plan.conclude(result)
+
+    def _starts(self, side: SideName) -> int:
+        emulated = side is SideName.VM and self._lab.accelerator is Accelerator.TCG
+        return EMULATED_STARTS if emulated else STARTS
 
     def _start_fresh(self, fleet: Fleet) -> None:
         lab, log, index = self._lab, self._log, len(fleet.indexes)
@@ -90,6 +96,7 @@ class LabExercise:
             self._client(fleet) as client,
             log.step("fresh", side=fleet.side) as changes,
         ):
+            client.await_without(fleet.name(index), fleet.calm(STEADY))  # the last one of that name is gone
             asked = now()
             outcome = lab.declare(grown)
             answered = self._answer(client, fleet, index, asked)
@@ -98,8 +105,7 @@ class LabExercise:
 
     def _start_stopped(self, fleet: Fleet, number: int) -> None:
         """One instance after the other is stopped and started; the first of them shows whose disk it has."""
-        emulated = fleet.side is SideName.VM and self._lab.accelerator is Accelerator.TCG
-        cycles = EMULATED_CYCLES if emulated else CYCLES
+        cycles = self._starts(fleet.side)
         fleet.await_rest()
         with self._log.doing(plan.WARM[fleet.side]), self._client(fleet) as client:
             for cycle in range(cycles):
