@@ -12,6 +12,18 @@ from pairlab.model import Workload
 from pairlab.run import Runner
 
 READ_TIMEOUT_S = 60.0
+SEED_UNITS = (
+    "pairlab-seed.service",
+    "cloud-init-local.service",
+    "cloud-init.service",
+    "cloud-init-network.service",
+    "cloud-config.service",
+    "cloud-final.service",
+)
+"""What applies a seed: of the built guest, and cloud-init's stages, which begin one after the other's end.
+
+Source: cloud-init, systemd/*.service; newer versions call `cloud-init.service` `cloud-init-network.service`.
+"""
 
 
 @dataclass(frozen=True)
@@ -23,12 +35,14 @@ class Inside:
         kernel: The clock of its own kernel began; None where it has no kernel of its own.
         init: Its init began to run; None where it has none.
         unit: The workload's unit was begun; None where there is no init.
+        seed_s: Seconds that it took before that to apply its seed; None where nothing has applied one.
     """
 
     serving: float
     kernel: float | None = None
     init: float | None = None
     unit: float | None = None
+    seed_s: float | None = None
 
 
 def look_inside(
@@ -41,7 +55,8 @@ def look_inside(
     hundredths of a second in which uptimes count.
 
     Source: proc_uptime(5); proc_pid_stat(5), field 22; org.freedesktop.systemd1(5),
-    UserspaceTimestampMonotonic and InactiveExitTimestampMonotonic, in microseconds of the kernel's clock.
+    UserspaceTimestampMonotonic, and of each unit InactiveExitTimestampMonotonic and
+    ActiveEnterTimestampMonotonic, in microseconds of the kernel's clock; 0 where that never was.
 
     Args:
         runner: Runs commands in it; in a machine as its administrator.
@@ -55,9 +70,9 @@ def look_inside(
     """
     lines: list[tuple[float, str]] = []
     name = PurePosixPath(workload.command[0]).name[:15]  # the kernel keeps so many characters
-    unit = workload.unit if machine else ""
+    units = [workload.unit, *SEED_UNITS] if machine else []
     runner.run(
-        ["sh", "-c", _TELL, "sh", name, unit],
+        ["sh", "-c", _TELL, "sh", name, *units],
         timeout_s=READ_TIMEOUT_S,
         on_line=lambda line: lines.append((now(), line)),
     )
@@ -73,7 +88,7 @@ def look_inside(
 def _understood(lines: list[tuple[float, str]]) -> Inside:
     told: dict[str, list[tuple[float, list[str]]]] = {}
     for at, line in lines:
-        key, *words = line.split() or [""]
+        key, *words = line.replace("=", " ").split() or [""]
         told.setdefault(key, []).append((at, words))
     boot = min(at - float(words[0]) for at, words in told["uptime"])
     ticks = int(told["ticks"][0][1][0])
@@ -81,27 +96,35 @@ def _understood(lines: list[tuple[float, str]]) -> Inside:
     parents = {parent for parent, _ in processes.values()}
     # Serving are those that have no child of the same program; the first of them to begin counts.
     serving = boot + min(began for pid, (_, began) in processes.items() if pid not in parents) / ticks
-    if "unit" not in told:
+    if _INIT not in told:
         return Inside(serving)
-    init, unit = (boot + int(told[key][0][1][0]) / 1e6 for key in ("init", "unit"))
-    return Inside(serving, kernel=boot, init=init, unit=unit)
+    (init_s,), (unit_s, *begins_s), (_, *ends_s) = (
+        [int(words[0]) / 1e6 for _, words in told[key]] for key in (_INIT, _BEGUN, _ENDED)
+    )
+    # The workload has waited only for those that had ended by then; a unit may be known by two names.
+    spans = {span for span in zip(begins_s, ends_s, strict=True) if 0 < span[0] <= span[1] <= unit_s}
+    seed_s = sum(ended - begun for begun, ended in spans) if spans else None
+    return Inside(serving, boot, boot + init_s, boot + unit_s, seed_s)
 
 
-# $1: name of the workload's processes; $2: its unit, empty where there is no init.
-_TELL = r"""
+_INIT, _BEGUN, _ENDED = (
+    f"{moment}TimestampMonotonic" for moment in ("Userspace", "InactiveExit", "ActiveEnter")
+)
+# $1: name of the workload's processes; then its unit and those of seeds, none where there is no init.
+_TELL = rf"""
+wanted=$1
+shift
 ticks=$(getconf CLK_TCK) && echo "ticks $ticks" || exit
 for each in 1 2 3 4 5; do
     read -r uptime _ < /proc/uptime && echo "uptime $uptime"
 done
-if [ -n "$2" ]; then
-    told=$(systemctl show --property=UserspaceTimestampMonotonic --value) && echo "init $told" || exit
-    told=$(systemctl show --property=InactiveExitTimestampMonotonic --value "$2") && echo "unit $told" || exit
+if [ $# -gt 0 ]; then
+    systemctl show --property={_INIT} && systemctl show --property={_BEGUN},{_ENDED} "$@" || exit
 fi
-wanted=$1
 for process in /proc/[0-9]*; do
     read -r name 2>/dev/null < $process/comm && [ "$name" = "$wanted" ] || continue
     read -r stat 2>/dev/null < $process/stat || continue
-    set -- ${stat##*) }
-    echo "process ${process#/proc/} $2 ${20}"
+    set -- ${{stat##*) }}
+    echo "process ${{process#/proc/}} $2 ${{20}}"
 done
 """

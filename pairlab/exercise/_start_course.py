@@ -45,14 +45,15 @@ class Course:
 
     def phases(self) -> Iterator[tuple[Figure, float]]:
         """Each phase that is known, and its seconds; they add up to the whole."""
-        outside = self.outside or Started(self.inside.serving)
+        inside, outside = self.inside, self.outside or Started(self.inside.serving)
         steps = [
             (plan.DECLARE, self.provider),
             (plan.PROVIDE, outside.process),
-            (plan.FIRMWARE, self.inside.kernel),
-            (plan.KERNEL, self.inside.init),
-            (plan.INIT, self.inside.unit),
-            (plan.APP, self.inside.serving),
+            (plan.FIRMWARE, inside.kernel),
+            (plan.KERNEL, inside.init),
+            (plan.INIT, None if inside.unit is None else inside.unit - (inside.seed_s or 0.0)),
+            (plan.SEED, None if inside.seed_s is None else inside.unit),
+            (plan.APP, inside.serving),
             (plan.TRUST, outside.trusted),
             (plan.DOOR, self.answered),
         ]

@@ -64,8 +64,14 @@ KERNEL = Figure(
 )  # fmt: skip
 INIT = Figure(
     key="init", title="phase: init", unit="s",
-    method="From there to when systemd turns to the workload's unit (InactiveExitTimestampMonotonic): seed, "
-    "network, and what the unit waits for.",
+    method="From there to when systemd turns to the workload's unit (InactiveExitTimestampMonotonic): "
+    "systemd itself, and what the unit waits for, without the seed.",
+)  # fmt: skip
+SEED = Figure(
+    key="seed", title="phase: seed (cloud-init)", unit="s",
+    method="Of that time, what units took to apply the lab's seed (accounts, keys, files, network), from "
+    "InactiveExitTimestampMonotonic to ActiveEnterTimestampMonotonic: pairlab-seed.service, or those of "
+    "cloud-init that end before the workload's unit begins. None in a guest that has no such unit.",
 )  # fmt: skip
 APP = Figure(
     key="app", title="phase: the workload", unit="s",
@@ -83,7 +89,7 @@ DOOR = Figure(
     "(every 0.25 s), and the client's turn. Less than nothing where the door was faster than who was to "
     "tell it.",
 )  # fmt: skip
-PHASES = (DECLARE, PROVIDE, FIRMWARE, KERNEL, INIT, APP, TRUST, DOOR)
+PHASES = (DECLARE, PROVIDE, FIRMWARE, KERNEL, INIT, SEED, APP, TRUST, DOOR)
 FIGURES = (START, SERVING, STOP, RESTART, ALL, *PHASES)
 
 VM, CONTAINER = SideName.VM, SideName.CONTAINER
@@ -118,7 +124,7 @@ SUMMARY = (
     SummaryCell(row=Row.START, question=SAME_DISK),
 )
 
-MACHINE = (FIRMWARE, KERNEL, INIT)
+MACHINE = (FIRMWARE, KERNEL, INIT, SEED)
 WAITING = (PROVIDE, TRUST, DOOR)
 
 
@@ -131,7 +137,7 @@ def conclude(result: RunResult) -> list[Conclusion]:
         compare(result, STOP, CONTAINER_WARM, VM_WARM, "A container stops faster than a VM."),
         compare(result, SERVING, VM_WARM, VM_COLD,
                 "To start a VM again on its disk takes less than to declare and start a fresh one."),
-        _share(result, VM_WARM, MACHINE, "its machine (firmware, kernel, init)",
+        _share(result, VM_WARM, MACHINE, "its machine (firmware, kernel, init, seed)",
                "Most of a VM's start is its machine, not its workload."),
         _share(result, CONTAINER_WARM, WAITING, "waiting for those around it",
                "Most of a container's start is others: who starts it, checks it and finds it."),

@@ -13,7 +13,7 @@ from pairlab.result_files import read_result
 from pairlab.results import RunResult
 
 pytestmark = [pytest.mark.integration, pytest.mark.deep, pytest.mark.timeout(900)]
-MACHINE = {"firmware", "kernel", "init"}
+MACHINE = {"firmware", "kernel", "init", "seed"}
 
 
 def phases(result: RunResult, variant: str) -> dict[str, float]:
