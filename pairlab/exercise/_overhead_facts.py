@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from pairlab.exercise import _overhead_figures as plan
 from pairlab.exercise._overhead_place import Place
+from pairlab.exercise._overhead_tasks import MIB
 from pairlab.model import SideName
 from pairlab.results import Verdict
 from pairlab.run import Runner
@@ -38,6 +40,24 @@ _QUOTA = (
     "cat /sys/fs/cgroup/cpu.max 2>/dev/null"
     " || cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu/cpu.cfs_period_us 2>/dev/null || :"
 )
+
+
+def last_cache(host: Runner) -> str:
+    """Whether the arrays of STREAM's one worker fit into the last cache of this host.
+
+    Source: Linux, ABI/testing/sysfs-devices-system-cpu: `size`, such as `8192K`, of each cache of a CPU, of
+    which the last is the largest; McCalpin, STREAM: each array at least four times that.
+    """
+    sizes = host.run(["sh", "-c", "cat /sys/devices/system/cpu/cpu0/cache/index*/size || :"]).stdout
+    cache_bytes = 1024 * max(map(int, re.findall(r"^(\d+)K$", sizes, re.MULTILINE)), default=0)
+    if not cache_bytes:
+        return "unknown: this host does not tell how large it is"
+    sized = f"{cache_bytes / MIB:g} MiB, three arrays of {plan.ARRAY_BYTES // MIB} MiB on one CPU"
+    if cache_bytes >= 3 * plan.ARRAY_BYTES:
+        return f"{sized}: all of them may, and then that cache is measured, not memory"
+    if 4 * cache_bytes > plan.ARRAY_BYTES:
+        return f"{sized}: part of them may, and memory alone be slower than what is measured"
+    return f"{sized}: hardly anything of them, it is memory that is measured"
 
 
 def processor(runner: Runner, host: Runner) -> str:

@@ -94,6 +94,11 @@ def written_rate(text: str) -> float:
     return MIB * _number(r"^ +written, MiB/s: +([\d.]+)$", text, "sysbench")
 
 
+def read_rate(text: str) -> float:
+    """Bytes a second that `sysbench fileio` read."""
+    return MIB * _number(r"^ +read, MiB/s: +([\d.]+)$", text, "sysbench")
+
+
 def _number(pattern: str, text: str, program: str) -> float:
     found = re.findall(pattern, text, re.MULTILINE)
     if len(found) != 1 or float(found[0]) <= 0:
@@ -121,10 +126,12 @@ def file_task(*words: str, direct: bool) -> Chain:
 def disk_tasks(*, direct: bool) -> Sequence[Task]:
     """What is done with the test file; `direct` bypasses the page cache of the kernel that is asked."""
     write = ["--file-test-mode=seqwr", "--file-block-size=1M", "--file-fsync-freq=16", "run"]
+    read = ["--file-test-mode=seqrd", "--file-block-size=1M", "--file-fsync-freq=0", "run"]
     fetch = ["--file-test-mode=rndrd", "--file-block-size=4K", "--file-fsync-freq=0", "run"]
     commit = ["--file-test-mode=rndwr", "--file-block-size=4K", "--file-fsync-all=on", "run"]
     return (
         Task(plan.WRITE, lambda _: file_task(*write, direct=direct), written_rate),
+        Task(plan.READ, lambda _: file_task(*read, direct=direct), read_rate),
         Task(plan.FETCH, lambda _: file_task(*fetch, direct=direct), reads_per_second),
         Task(plan.COMMIT, lambda _: file_task(*commit, direct=direct), writes_per_second),
     )

@@ -16,7 +16,13 @@ from pairlab.exercise import Declaration, Lab, Log
 from pairlab.exercise import _overhead_figures as plan
 from pairlab.exercise import _overhead_tasks as tasks
 from pairlab.exercise._fleet import Fleet
-from pairlab.exercise._overhead_facts import cpu_limit, processor, storage, system_call_filter
+from pairlab.exercise._overhead_facts import (
+    cpu_limit,
+    last_cache,
+    processor,
+    storage,
+    system_call_filter,
+)
 from pairlab.exercise._overhead_place import Place, Ran, check_same, unpack, unpacked_here, usable_cpus
 from pairlab.exercise._stack_inside import boot_id
 from pairlab.model import SideName, Tools
@@ -144,6 +150,7 @@ class LabExercise:
         places = [host, *self._inside.values()]
         digests = check_same(places)
         self._direct = all(place.can_bypass_cache() for place in places)
+        self._tell(host, plan.CACHE, last_cache(self._host), "fact")
         for place in places:
             self._tell(place, plan.SAME, f"SHA-256 of their digests: {digests[place.variant.title]}", "yes")
             self._tell(place, plan.CPUS, *cpu_limit(place, len(host.cpus[:MOST_CPUS])))

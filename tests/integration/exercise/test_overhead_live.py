@@ -40,6 +40,7 @@ def test_every_speed_was_measured_in_every_place_by_the_same_programs(result: Ru
     answers = {(f.question, f.variant): f for f in result.findings}
     assert len({answers[plan.SAME, place].answer for place in places}) == 1
     assert [answers[plan.CPUS, place].verdict for place in places] == ["yes"] * 3
+    assert answers[plan.CACHE, "host"].verdict == "fact"
     assert all("O_DIRECT" in answers[plan.STORAGE, place].answer for place in places)
     assert answers[plan.STORAGE, "container"].answer.startswith("overlay, ")
     assert answers[plan.STORAGE, "vm"].answer.startswith("ext4 on /dev/vda")
