@@ -129,6 +129,9 @@ class Lab(Protocol):
     def port(self, side: SideName) -> int:
         """Loopback port of a side's front door."""
 
+    def neighbours(self) -> Mapping[str, str]:
+        """`address:port` -> what of another lab that is up here serves there, such as `vm/0 of three`."""
+
     def engine_switch(self, side: SideName) -> EngineSwitch | str:
         """Ends the daemon that carries a side's instances, and starts it; or why that is not to be done."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -60,6 +60,7 @@ class Surroundings:
         hosts: This host's own addresses.
         door_port: Port of the side's front door on this host's loopback.
         port: Where the workload serves.
+        other_labs: `address:port` -> what of another lab serves there; empty if none is up.
     """
 
     neighbour: str
@@ -69,6 +70,7 @@ class Surroundings:
     hosts: tuple[str, ...]
     door_port: int
     port: int
+    other_labs: Mapping[str, str]
 
 
 def own_addresses(runner: Runner) -> list[str]:
@@ -190,6 +192,20 @@ def other_side(place: Place, around: Surroundings) -> Tried:
     return Tried(tried, told, "yes", "this host's kernel (its packet filter and routes)")
 
 
+def another_lab(place: Place, around: Surroundings) -> Tried:
+    """Connect to the first instances of other labs, and to their front doors."""
+    if not around.other_labs:
+        told = "no other lab is up here; `invoke lab.up --lab NAME` makes one"
+        return Tried("not tried", told, "cannot")
+    said = connect(place.runner, around.other_labs)
+    opened = [f"{around.other_labs[to]} at {to}" for to, answer in said.items() if answer == "open"]
+    tried = f"connected to {len(said)} addresses of {', '.join(dict.fromkeys(around.other_labs.values()))}"
+    if opened:
+        return Tried(tried, f"{', '.join(opened)} is reached", "no", "nobody")
+    told = f"open at none: {', '.join(sorted(set(said.values())))}"
+    return Tried(tried, told, "yes", "this host's kernel (its packet filter and routes)")
+
+
 RAW_PACKETS = Probe("packets of any form: is it kept from sending them?", raw_packets)
 NETWORK = (
     ("the network of its side: is another instance out of reach?", neighbours),
@@ -197,5 +213,6 @@ NETWORK = (
     ("this host's addresses: is the front door's port closed there?", host_services),
     ("this host's addresses: is this host silent there?", host_itself),
     ("the network of the other side: are its instances out of reach?", other_side),
+    ("the network of another lab: are its instances and front doors out of reach?", another_lab),
 )
 """Questions and probes that need to know what is around."""

@@ -164,11 +164,12 @@ class LabExercise:
             ]
 
     def _probe_network(self, places: Iterable[Place]) -> list[str]:
-        known = {side: self._surroundings(side) for side in SideName}
+        others = self._lab.neighbours()
+        known = {side: self._surroundings(side, others) for side in SideName}
         probes = [RAW_PACKETS, *(Probe(question, _by_side(make, known)) for question, make in NETWORK)]
         return [line for probe in probes for line in self._probe(probe, places)]
 
-    def _surroundings(self, side: SideName) -> Surroundings:
+    def _surroundings(self, side: SideName, other_labs: Mapping[str, str]) -> Surroundings:
         own, other = Fleet(self._lab, side), Fleet(self._lab, OTHER[side])
         host = self._lab.sides[side].host()
         instances = {each.name: each for each in self._lab.sides[side].instances()}
@@ -186,6 +187,7 @@ class LabExercise:
             hosts=tuple(host_addresses(host)),
             door_port=self._lab.port(side),
             port=self._lab.workload.port,
+            other_labs=other_labs,
         )
 
     def _count(self, places: Iterable[Place], before: int) -> None:

@@ -42,6 +42,7 @@ from pairlab.run import Runner
 from pairlab.session.engine_switches import switch_of
 from pairlab.session.keys import KEY, KNOWN_HOSTS, ensure_keys
 from pairlab.session.lab import await_ready
+from pairlab.session.neighbours import neighbours
 from pairlab.session.rollbacks import telling_rollbacks
 from pairlab.session.spec import load_stack, pin_hosts, tiers_of
 from pairlab.session.workbench import Workbench, known_spec
@@ -78,6 +79,10 @@ class LiveLab:
     def port(self, side: SideName) -> int:
         """See `Lab.port`."""
         return self.base.port(side)
+
+    def neighbours(self) -> Mapping[str, str]:
+        """See `Lab.neighbours`."""
+        return neighbours(self._bench, self.name)
 
     def engine_switch(self, side: SideName) -> EngineSwitch | str:
         """See `Lab.engine_switch`."""

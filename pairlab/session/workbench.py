@@ -110,6 +110,11 @@ def last_settings(lab: str) -> Settings:
     return spec.settings if spec else Settings()
 
 
+def known_labs() -> list[str]:
+    """Names of the labs that have records here."""
+    return sorted(path.name for path in (state_dir() / "labs").glob("*"))
+
+
 def known_spec(lab: str) -> LabSpec:
     """What a lab's last `up` declared.
 
@@ -118,7 +123,7 @@ def known_spec(lab: str) -> LabSpec:
     """
     spec = load_spec(check_lab_name(lab))
     if spec is None:
-        known = ", ".join(sorted(path.name for path in (state_dir() / "labs").glob("*"))) or "none"
+        known = ", ".join(known_labs()) or "none"
         raise UsageError(
             f"there is no lab {lab!r} here", hint=f"labs: {known}; `invoke lab.up --lab {lab}` makes it"
         )

@@ -257,8 +257,9 @@ def test_a_mark_is_taken_away_whatever_happens() -> None:
 # -- the network ---------------------------------------------------------------------------------
 
 AROUND = Surroundings(
-    "vm/1", "10.1.0.11", "container/0", ("172.18.0.3",), ("10.1.0.1", "10.9.9.9"), 20801, 8080
-)
+    "vm/1", "10.1.0.11", "container/0", ("172.18.0.3",), ("10.1.0.1", "10.9.9.9"), 20801, 8080,
+    {"10.2.0.11:80": "vm/0 of three", "10.9.9.9:20901": "the front door of three's vm side"},
+)  # fmt: skip
 TRIE = """Main:
   +-- 0.0.0.0/0 3 0 5
      |-- 0.0.0.0
@@ -306,12 +307,23 @@ def test_nothing_is_sent_beyond_this_host() -> None:
         (network.host_itself, "10.1.0.1:20801 silent\n10.9.9.9:20801 unreachable\n", "yes"),
         (network.other_side, "172.18.0.3:8080 refused\n", "yes"),
         (network.other_side, "172.18.0.3:8080 open\n", "no"),
+        (network.another_lab, "10.2.0.11:80 silent\n10.9.9.9:20901 refused\n", "yes"),
+        (network.another_lab, "10.2.0.11:80 silent\n10.9.9.9:20901 open\n", "no"),
     ],
 )
 def test_an_answer_is_a_way_there(
     probe: Callable[[Place, Surroundings], Any], said: str, verdict: str
 ) -> None:
     assert probe(vm(said=said, answers={"cat /proc/net/tcp": TCP}), AROUND).verdict == verdict
+
+
+def test_what_of_another_lab_is_reached_is_named_and_without_one_nothing_is_tried() -> None:
+    reached = network.another_lab(vm(said="10.2.0.11:80 open\n10.9.9.9:20901 silent\n"), AROUND)
+    assert reached.happened == "vm/0 of three at 10.2.0.11:80 is reached"
+    alone = vm()
+    tried = network.another_lab(alone, replace(AROUND, other_labs={}))
+    assert (tried.verdict, calls(alone)) == ("cannot", [])
+    assert "`invoke lab.up --lab NAME` makes one" in tried.answer
 
 
 def test_without_health_checks_there_is_no_front_door() -> None:
