@@ -30,7 +30,7 @@ from tests.unit.test_stacks import declare_spec
 PROGRAMS = {
     "apt": "apt-cache apt-get /usr/lib/apt/apt-helper",
     "bash": "bash",
-    "coreutils": "cat cp date dd df echo head ls mkdir nproc printf seq sha256sum timeout uname",
+    "coreutils": "cat cp date dd df echo head ls mkdir nproc printf rm seq sha256sum timeout uname",
     "curl": "curl",
     "dash": "sh",
     "docker.io": "docker",
@@ -51,7 +51,7 @@ PROGRAMS = {
     "sudo": "sudo",
     "systemd": "systemctl systemd-analyze",
     "tar": "tar",
-    "util-linux": "dmesg taskset",
+    "util-linux": "dmesg fallocate taskset",
 }
 """Debian package -> programs of it that the texts name, with a path where they are on none."""
 PACKAGE_OF = {program: package for package, names in PROGRAMS.items() for program in names.split()}
