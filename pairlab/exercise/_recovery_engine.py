@@ -19,6 +19,8 @@ WATCH_S = 10.0
 """How long an engine is watched; systemd takes two seconds for one that it is told to restart."""
 SETTLE_S = 1.0
 """Until what ended with the engine counts as gone; a front door asks each instance once a second."""
+BY_ITSELF_S = 20.0
+"""How long an engine that is back gets to have all serve again: an orchestrator takes about ten seconds."""
 BACK_TIMEOUT_S = 240.0
 POLL_S = 0.1
 
@@ -49,21 +51,26 @@ def try_engine(lab: Lab, log: Log, variant: Variant, steady: int) -> None:
             with log.step(variant.key, port=lab.port(fleet.side)) as changes:
                 switch.kill()
                 alone, all_serve = _watch(fleet, log, switch, client, steady, changes)
+            back = now()
             if not alone:
-                _start(fleet, log, switch, client, timed=not all_serve)
+                with log.step("engine-start", engine=switch.name) as changes:
+                    back = now()
+                    switch.start()
+                    changes.append(f"{switch.name} answers after {now() - back:.1f} s")
         finally:
             if not switch.answers():
                 switch.start()
             for side in lab.sides.values():
                 side.close()  # what it holds is a connection to the engine before
-        since = now()
-        for name in fleet.names:
-            client.await_answer(name, since=since, timeout_s=BACK_TIMEOUT_S)
+        _serve_again(fleet, log, client, back)
+        served = [
+            client.await_answer(name, since=back, timeout_s=BACK_TIMEOUT_S).ended for name in fleet.names
+        ]
         client.await_good(fleet.calm(steady))
+    if not alone and not all_serve:
+        log.sample(plan.HAND, log.elapsed(back, max(served)))
     log.sample(plan.FAILED, log.timelines[-1].failed())
     log.sample(plan.GAP, log.timelines[-1].longest_gap_s())
-    # Both front doors run on one of the engines: what follows needs all that is declared.
-    lab.declare(lab.declared, refresh=True)
     same = sum(fleet.identity(index) == start for index, start in enumerate(before))
     others = "" if same == len(before) else "; what else there is was started anew"
     log.finding(plan.SAME_AFTER, f"{same} of {len(before)}{others}", "no" if others else "yes")
@@ -91,15 +98,12 @@ def _watch(
     return alone, all_serve
 
 
-def _start(fleet: Fleet, log: Log, switch: EngineSwitch, client: Client, *, timed: bool) -> None:
-    """What a person does; timed until all instances serve, where they did not all the time."""
-    with log.step("engine-start", engine=switch.name) as changes:
-        began = now()
-        switch.start()
-        changes.append(f"{switch.name} answers after {now() - began:.1f} s")
-        if timed:
-            served = [
-                client.await_answer(name, since=began, timeout_s=BACK_TIMEOUT_S).ended for name in fleet.names
-            ]
-            log.sample(plan.HAND, max(served) - began)
-            changes.append(f"all instances serve after {max(served) - began:.1f} s")
+def _serve_again(fleet: Fleet, log: Log, client: Client, back: float) -> None:
+    """Whether all instances serve by themselves once their engine is back; puts right what does not."""
+    until = now() + BY_ITSELF_S
+    seen = [name for name in fleet.names if client.saw_answer(name, since=back, timeout_s=until - now())]
+    told = f"{len(seen)} of {len(fleet.names)} within {BY_ITSELF_S:g} s"
+    if seen != fleet.names:
+        told += "; the others after the lab was declared again"
+    log.finding(plan.SERVES_AGAIN, told, "yes" if seen == fleet.names else "no")
+    fleet.lab.declare(fleet.lab.declared, refresh=True)

@@ -72,11 +72,12 @@ WHO = "who brings it back?"
 KNOWS = "does its stack know?"
 SEES = "does Pulumi's refresh see it?"
 SERVES_ON = "its engine ends: do all go on serving?"
+SERVES_AGAIN = "its engine is back: do all serve again by themselves?"
 SAME_AFTER = "its engine is back: do those before run on?"
 SUMMARY = (
     *(
         SummaryCell(row=Row.RECOVERY, question=question)
-        for question in (WHO, KNOWS, SEES, SERVES_ON, SAME_AFTER)
+        for question in (WHO, KNOWS, SEES, SERVES_ON, SERVES_AGAIN, SAME_AFTER)
     ),
     *(SummaryCell(row=Row.RECOVERY, figure=figure.key) for figure in (OUT, HAND, FAILED)),
 )

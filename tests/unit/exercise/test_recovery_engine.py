@@ -30,6 +30,7 @@ class FakeEngine:
     carries: bool = True
     restarts: bool = True
     supervised: bool = False
+    leaves_door: bool = False
     name: str = "fakerd"
     supervisor: str = "a manager"
     runs: bool = True
@@ -51,7 +52,7 @@ class FakeEngine:
 
     def come_back(self, by: str) -> None:
         self.starts.append(by)
-        self.runs, Handler.status = True, 200
+        self.runs, Handler.status = True, 503 if self.leaves_door else 200
 
 
 class FakeSide:
@@ -94,11 +95,12 @@ class FakeLab:
     def declare(self, declaration: Declaration, *, refresh: bool = False) -> None:
         assert (declaration, refresh) == (self.declared, True)
         self.put_right += 1
+        Handler.status = 200
 
 
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Log:
-    for name, seconds in (("WATCH_S", 2.0), ("SETTLE_S", 0.2)):
+    for name, seconds in (("WATCH_S", 2.0), ("SETTLE_S", 0.2), ("BY_ITSELF_S", 2.0)):
         monkeypatch.setattr(tried, name, seconds)
     Handler.instances = turns()
     return Log(
@@ -120,7 +122,7 @@ def test_an_engine_that_carries_its_instances_is_started_by_hand_and_timed(port:
     engine = FakeEngine()
     lab = FakeLab(port, engine)
     told, measured = attempt(lab, log)
-    assert told == {plan.SERVES_ON: "no", plan.WHO: "no", plan.SAME_AFTER: "no"}
+    assert told == {plan.SERVES_ON: "no", plan.WHO: "no", plan.SERVES_AGAIN: "yes", plan.SAME_AFTER: "no"}
     assert measured["failed"] > 20
     assert 0 < measured["by-hand"] < 60
     assert measured["longest-gap"] > 1.5
@@ -131,15 +133,23 @@ def test_an_engine_that_carries_its_instances_is_started_by_hand_and_timed(port:
 
 def test_instances_that_need_no_engine_go_on_and_are_the_same(port: int, log: Log) -> None:
     told, measured = attempt(FakeLab(port, FakeEngine(carries=False, restarts=False)), log)
-    assert told == {plan.SERVES_ON: "yes", plan.WHO: "no", plan.SAME_AFTER: "yes"}
+    assert told == {plan.SERVES_ON: "yes", plan.WHO: "no", plan.SERVES_AGAIN: "yes", plan.SAME_AFTER: "yes"}
     assert measured["failed"] == 0
     assert "by-hand" not in measured
+
+
+def test_what_an_engine_does_not_start_itself_is_declared_again(port: int, log: Log) -> None:
+    lab = FakeLab(port, FakeEngine(leaves_door=True))
+    told, measured = attempt(lab, log)
+    assert told[plan.SERVES_AGAIN] == "no"
+    assert measured["by-hand"] > 2
+    assert lab.put_right == 1
 
 
 def test_an_engine_that_a_supervisor_starts_is_not_started_again(port: int, log: Log) -> None:
     engine = FakeEngine(supervised=True)
     told, measured = attempt(FakeLab(port, engine), log)
-    assert told == {plan.WHO: "yes", plan.SERVES_ON: "fact", plan.SAME_AFTER: "no"}
+    assert told == {plan.WHO: "yes", plan.SERVES_ON: "fact", plan.SERVES_AGAIN: "yes", plan.SAME_AFTER: "no"}
     assert engine.starts == ["a manager"]
     assert "by-hand" not in measured
 
