@@ -70,7 +70,7 @@ def daemons(host: Host) -> list[Daemon]:
 
 
 def _dockerd(host: Host) -> Daemon:
-    pid_file = "/run/docker.pid"
+    pid_file = str(_pid_file("dockerd"))
     return Daemon(
         name="dockerd",
         units=("docker.service",),
@@ -81,7 +81,7 @@ def _dockerd(host: Host) -> Daemon:
 
 
 def _libvirtd(host: Host) -> Daemon:
-    pid_file = "/run/libvirtd.pid"
+    pid_file = str(_pid_file("libvirtd"))
     return Daemon(
         name="libvirtd",
         units=("libvirtd.socket", "libvirtd.service"),
@@ -93,7 +93,7 @@ def _libvirtd(host: Host) -> Daemon:
 
 
 def _virtlogd() -> Daemon:
-    pid_file = "/run/virtlogd.pid"
+    pid_file = str(_pid_file("virtlogd"))
     return Daemon(
         name="virtlogd",
         units=(),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pairlab.errors import HostError
 from pairlab.host.engine_switch import EngineSwitch, engine_switch
-from pairlab.host.steps import this_host
-from pairlab.model import Settings, state_dir
+from pairlab.model import Settings
 from pairlab.session.workbench import Workbench
 from pairlab.side import Side
 
@@ -18,14 +17,14 @@ def switch_of(bench: Workbench, settings: Settings, side: Side) -> EngineSwitch 
         settings: Where the lab's daemons are.
         side: Of the lab.
     """
-    host = this_host(settings, state_dir(), bench.runner)
+    host = bench.host(settings)
     switch = engine_switch(host, side.engine, bench.progress)
+    if switch is None:
+        return f"{side.engine} is another machine's"
     try:
         host.unlock(interactive=False)
     except HostError as error:
         return error.message
-    if switch is None:
-        return f"{side.engine} is another machine's"
     if strangers := side.strangers():
         return f"that would hit what else {side.engine} carries: {', '.join(strangers)}"
     return switch.refusal or switch

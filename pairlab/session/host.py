@@ -10,8 +10,8 @@ from pairlab.errors import LabError, UsageError
 from pairlab.host.facts import HostReport, LabNeeds, Row, examine
 from pairlab.host.rights import account_groups
 from pairlab.host.setup import apply, plan, undo
-from pairlab.host.steps import Host, Step, groups_to_enter, this_host, with_new_groups
-from pairlab.model import Settings, SideName, load_spec, placeholder_spec, state_dir
+from pairlab.host.steps import Step, groups_to_enter, with_new_groups
+from pairlab.model import Settings, SideName, load_spec, placeholder_spec
 from pairlab.session.workbench import Confirm, Workbench
 
 
@@ -28,7 +28,7 @@ def doctor(bench: Workbench, lab: str = "dev") -> HostReport:
     )
     extra = {"Pulumi CLI": lambda: _cli_row(bench), "plugins": lambda: _plugins_row(settings)}
     return examine(
-        _host(bench, settings),
+        bench.host(settings),
         needs,
         cache=bench.cache,
         kernel=bench.images_for(settings).any_kernel(),
@@ -52,7 +52,7 @@ def setup(bench: Workbench, settings: Settings, confirm: Confirm, packages: Sequ
         UsageError: The answer was no.
         HostError: There are no rights to do it, or something does not come up.
     """
-    host = _host(bench, settings)
+    host = bench.host(settings)
     steps = plan(host, [_cli_step(bench)], packages)
     if not steps:
         return False
@@ -71,7 +71,7 @@ def enter_groups(bench: Workbench, settings: Settings, argv: list[str]) -> None:
         settings: Which daemons are this host's.
         argv: The command line to run then: this one.
     """
-    if groups_to_enter(account_groups(_host(bench, settings))):
+    if groups_to_enter(account_groups(bench.host(settings))):
         line = with_new_groups(argv)
         sys.stdout.flush()
         os.execvp(line[0], line)
@@ -79,11 +79,7 @@ def enter_groups(bench: Workbench, settings: Settings, argv: list[str]) -> None:
 
 def undo_setup(bench: Workbench) -> list[str]:
     """Stop what `setup` started; returns what was undone, a sentence each."""
-    return undo(_host(bench, Settings()), bench.progress, interactive=sys.stdin.isatty())
-
-
-def _host(bench: Workbench, settings: Settings) -> Host:
-    return this_host(settings, state_dir(), bench.runner)
+    return undo(bench.host(Settings()), bench.progress, interactive=sys.stdin.isatty())
 
 
 def _cli_step(bench: Workbench) -> Step:

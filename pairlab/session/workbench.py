@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from pairlab import side as sides
 from pairlab.errors import UsageError
+from pairlab.host.steps import Host, this_host
 from pairlab.image.store import ImageStore
 from pairlab.image.updates import Updates
 from pairlab.model import (
@@ -60,6 +61,10 @@ class Workbench:
     progress: Progress
     runner: Runner = field(default_factory=LocalRunner)
     cache: Path = field(default_factory=cache_dir)
+
+    def host(self, settings: Settings) -> Host:
+        """This machine, with the daemons that these settings mean."""
+        return this_host(settings, state_dir(), self.runner)
 
     def images_for(self, settings: Settings) -> ImageStore:
         """The image cache, whose container images the Docker of these settings gets."""
