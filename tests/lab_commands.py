@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from pairlab.model import Settings, placeholder_spec
 ROOT = Path(__file__).resolve().parents[1]
 INVOKE = Path(sys.executable).with_name("invoke")
 TIMEOUT_S = 600
+SHARED_TIMEOUT_S = 1800
+"""Of the exercises that share one lab: whichever test comes first waits for them all."""
 
 
 @dataclass
@@ -74,6 +78,19 @@ def write_settings(name: str, **settings: Any) -> Path:
     path = ROOT / f"Pulumi.{name}.yaml"
     path.write_text(json.dumps({"config": {f"pairlab:{key}": value for key, value in settings.items()}}))
     return path
+
+
+@contextmanager
+def own_lab(commands: Commands, name: str) -> Iterator[str]:
+    """The name of a lab with settings of its own; down at the end, whatever happened."""
+    # What a killed test run left would otherwise fail this one, and all later ones.
+    commands.run("lab.down", "--lab", name, "--yes", "--orphans")
+    path = write_settings(name, vms=1, replicas=1)
+    try:
+        yield name
+    finally:
+        commands.run("lab.down", "--lab", name, "--yes")
+        path.unlink()
 
 
 def inventory() -> set[str]:

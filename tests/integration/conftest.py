@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from lab_commands import Commands, write_settings
+from lab_commands import Commands, own_lab
 
 
 @pytest.fixture(scope="module")
@@ -15,13 +15,6 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> Commands:
 
 @pytest.fixture(scope="module")
 def lab(commands: Commands, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The name of a lab with settings of its own; down at the end, whatever happened."""
     name = "t-" + request.module.__name__.rsplit("test_", 1)[-1].removeprefix("lab_").replace("_", "-")
-    # What a killed test run left would otherwise fail this one, and all later ones.
-    commands.run("lab.down", "--lab", name, "--yes", "--orphans")
-    path = write_settings(name, vms=1, replicas=1)
-    try:
-        yield name
-    finally:
-        commands.run("lab.down", "--lab", name, "--yes")
-        path.unlink()
+    with own_lab(commands, name) as lab:
+        yield lab

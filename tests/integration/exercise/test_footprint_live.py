@@ -5,24 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lab_commands import Commands, left_of
+from lab_commands import SHARED_TIMEOUT_S
 
 from pairlab.exercise._footprint_figures import COUNTS
 from pairlab.result_files import read_result
 
-pytestmark = [pytest.mark.integration, pytest.mark.deep, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(SHARED_TIMEOUT_S)]
 VARIANTS = ("vm-rest", "container-rest", "vm-serving", "container-serving")
 
 
 def test_a_vm_takes_more_of_its_host_and_instances_share_their_image(
-    commands: Commands, lab: str, tmp_path: Path
+    shared_results: dict[str, Path],
 ) -> None:
-    words = ["--ephemeral", "--repeat", "1", "--lab", lab, "--out", str(tmp_path)]
-    commands.run("exercise.run", "footprint", *words, timeout_s=600)
-    (path,) = tmp_path.glob("*-footprint.json")
-    result = read_result(path)
+    result = read_result(shared_results["footprint"])
     assert result.complete
-    assert left_of(lab) == set()
     for variant in VARIANTS:
         for figure in ("memory", "kernel", "charged", "processes", "threads", "inside", "descriptors"):
             samples = [s for s in result.samples if (s.figure, s.variant) == (figure, variant)]

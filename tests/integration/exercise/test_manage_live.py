@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from lab_commands import Commands, inventory, left_of
+from lab_commands import SHARED_TIMEOUT_S
 
 from pairlab.result_files import read_result
 from pairlab.results import RunResult
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(SHARED_TIMEOUT_S)]
 
 
 @pytest.fixture(scope="module")
-def result(commands: Commands, lab: str, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    folder = tmp_path_factory.mktemp("results")
-    commands.run("lab.up", "--lab", lab)
-    before = inventory()
-    commands.run("exercise.run", "manage", "--repeat", "1", "--lab", lab, "--out", str(folder))
-    assert inventory() == before
-    assert commands.json("lab.status", "--lab", lab)["drift"] == []
-    commands.run("lab.down", "--lab", lab, "--yes")
-    assert left_of(lab) == set()
-    (path,) = folder.glob("*-manage.json")
-    return read_result(path)
+def result(shared_results: dict[str, Path]) -> RunResult:
+    return read_result(shared_results["manage"])
 
 
 def one(result: RunResult, figure: str, variant: str) -> float:

@@ -5,25 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lab_commands import Commands, left_of
+from lab_commands import SHARED_TIMEOUT_S, Commands
 
 from pairlab.result_files import read_result
 from pairlab.results import RunResult
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(SHARED_TIMEOUT_S)]
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @pytest.fixture(scope="module")
-def result(commands: Commands, lab: str, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    folder = tmp_path_factory.mktemp("results")
-    commands.run("exercise.run", "stack", "--ephemeral", "--repeat", "1", "--lab", lab, "--out", str(folder))
-    assert left_of(lab) == set()
-    (path,) = folder.glob("*-stack.json")
-    page = folder / "page.html"
-    commands.run("report.html", "--result", str(path), "--out", str(page))
-    assert page.read_text().count('<svg class="stack ') == 2
-    return read_result(path)
+def result(shared_results: dict[str, Path]) -> RunResult:
+    return read_result(shared_results["stack"])
 
 
 def one(result: RunResult, figure: str, variant: str) -> float:
@@ -69,3 +62,11 @@ def test_engines_are_there_once(result: RunResult) -> None:
         assert one(result, "disk-engine", variant) > 10 * 1024**2
         (layer,) = [e for e in result.layers if e.variant == variant and e.name == "engine"]
         assert layer.scope == "side"
+
+
+def test_the_report_draws_both_stacks(
+    commands: Commands, shared_results: dict[str, Path], tmp_path: Path
+) -> None:
+    page = tmp_path / "page.html"
+    commands.run("report.html", "--result", str(shared_results["stack"]), "--out", str(page))
+    assert page.read_text().count('<svg class="stack ') == 2

@@ -6,13 +6,13 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from lab_commands import Commands, left_of
+from lab_commands import SHARED_TIMEOUT_S
 
 from pairlab.exercise import _startup_figures as plan
 from pairlab.result_files import read_result
 from pairlab.results import RunResult
 
-pytestmark = [pytest.mark.integration, pytest.mark.deep, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(SHARED_TIMEOUT_S)]
 MACHINE = {"firmware", "kernel", "init", "seed"}
 
 
@@ -22,14 +22,10 @@ def phases(result: RunResult, variant: str) -> dict[str, float]:
 
 
 def test_a_vm_starts_a_machine_and_a_container_only_its_workload(
-    commands: Commands, lab: str, tmp_path: Path
+    shared_results: dict[str, Path],
 ) -> None:
-    words = ["--ephemeral", "--repeat", "1", "--lab", lab, "--out", str(tmp_path)]
-    commands.run("exercise.run", "startup", *words, timeout_s=600)
-    (path,) = tmp_path.glob("*-startup.json")
-    result = read_result(path)
+    result = read_result(shared_results["startup"])
     assert result.complete
-    assert left_of(lab) == set()
     for way in ("cold", "warm", "all"):
         vm, container = f"vm-{way}", f"container-{way}"
         assert min(result.values("start", vm)) > min(result.values("start", container)) > 0
