@@ -56,7 +56,8 @@ def command(body: Body) -> Body:
             sys.exit(2 if isinstance(error, UsageError) else 1)
         except KeyboardInterrupt as stop:
             print(
-                "interrupted; `invoke lab.up` finishes the job, `invoke lab.down` undoes it", file=sys.stderr
+                "interrupted; `invoke lab.up` finishes a lab that is half-made, `invoke lab.down` undoes it",
+                file=sys.stderr,
             )
             sys.exit(128 + (stop.number if isinstance(stop, Terminated) else signal.SIGINT))
         except BrokenPipeError:

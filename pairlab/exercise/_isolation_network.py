@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -71,29 +69,6 @@ class Surroundings:
     door_port: int
     port: int
     other_labs: Mapping[str, str]
-
-
-def own_addresses(runner: Runner) -> list[str]:
-    """IPv4 addresses of an instance, without loopback. Source: the kernel's /proc/net/fib_trie."""
-    text = runner.run(["cat", "/proc/net/fib_trie"]).stdout
-    found = re.findall(r"\|-- ([0-9.]+)\n\s+/32 host LOCAL", text)
-    return [address for address in dict.fromkeys(found) if not IPv4Address(address).is_loopback]
-
-
-def host_addresses(host: Runner) -> list[str]:
-    """This host's IPv4 addresses, without loopback."""
-    devices = json.loads(host.run(["ip", "-json", "-4", "address"]).stdout)
-    found = [each["local"] for device in devices for each in device["addr_info"]]
-    return [address for address in found if not IPv4Address(address).is_loopback]
-
-
-def near(host: Runner, addresses: Iterable[str]) -> list[str]:
-    """Those that lie on a network of this host itself, so that nothing is sent beyond it."""
-    return [
-        address
-        for address in addresses
-        if "gateway" not in json.loads(host.run(["ip", "-json", "route", "get", address]).stdout)[0]
-    ]
 
 
 def connect(runner: Runner, to: Collection[str]) -> dict[str, str]:

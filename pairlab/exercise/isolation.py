@@ -19,14 +19,12 @@ from pairlab.exercise._isolation_network import (
     NETWORK,
     RAW_PACKETS,
     Surroundings,
-    host_addresses,
-    near,
-    own_addresses,
 )
 from pairlab.exercise._isolation_panic import panic
 from pairlab.exercise._isolation_place import MACHINE, Place, Probe, Tried, decode, status_of
 from pairlab.exercise._isolation_view import NEIGHBOUR, VIEW, marked
 from pairlab.exercise._stack_inside import boot_id
+from pairlab.host.addresses import host_addresses, near, own_addresses
 from pairlab.model import SideName
 from pairlab.results import Conclusion, RunResult, Variant
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing, suppress
 
 from pairlab.errors import LabError
-from pairlab.exercise._isolation_network import host_addresses, near, own_addresses
+from pairlab.host.addresses import host_addresses, near, own_addresses
 from pairlab.model import Instance, SideName, load_spec
 from pairlab.session.spec import load_stack, tiers_of
 from pairlab.session.workbench import Workbench, known_labs
