@@ -36,6 +36,8 @@ class Figure(_Record):
         unit: `s`, `ms`, `B`, `1` (a count), `%`, or a rate: `1/s`, `B/s`; of every sample of it.
         method: How it is obtained, with both ends of every clock.
         better: Which way is better.
+        part_of: Key of the figure whose sample this one's and its fellows' follow, and add up to; empty
+            where there is none.
     """
 
     key: str
@@ -43,6 +45,7 @@ class Figure(_Record):
     unit: Unit
     method: str
     better: Literal["lower", "higher", "neither"] = "lower"
+    part_of: str = ""
 
 
 class Variant(_Record):

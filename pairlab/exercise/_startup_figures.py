@@ -40,51 +40,51 @@ ALL = Figure(
     "to the first good answer of the last one.",
 )  # fmt: skip
 DECLARE = Figure(
-    key="declare", title="phase: Pulumi", unit="s",
+    key="declare", title="phase: Pulumi", unit="s", part_of=START.key,
     method="From the call to when a provider turns to the first resource: the engine, its state, the "
     "program.",
 )  # fmt: skip
 PROVIDE = Figure(
-    key="provide", title="phase: libvirt, or Docker and Swarm", unit="s",
+    key="provide", title="phase: libvirt, or Docker and Swarm", unit="s", part_of=START.key,
     method="From there, or from the request where nothing is declared, to the begin of its first process on "
     "the host, QEMU or process 1 of the container, by the kernel's record of processes (in hundredths of a "
     "second). For a fresh VM disk and seed are made; a container that ended is replaced after the declared "
     "second.",
 )  # fmt: skip
 FIRMWARE = Figure(
-    key="firmware", title="phase: firmware", unit="s",
+    key="firmware", title="phase: firmware", unit="s", part_of=START.key,
     method="From the begin of QEMU to the zero of the guest kernel's clock: QEMU's own start, the firmware, "
     "and loading and unpacking the kernel. The guest's clock is set against the host's after its start, by "
     "its uptime; it does not tick before the kernel has set up its timer.",
 )  # fmt: skip
 KERNEL = Figure(
-    key="kernel", title="phase: kernel", unit="s",
+    key="kernel", title="phase: kernel", unit="s", part_of=START.key,
     method="From there to the begin of systemd, as it tells (UserspaceTimestampMonotonic): the kernel and "
     "the initial RAM file system.",
 )  # fmt: skip
 INIT = Figure(
-    key="init", title="phase: init", unit="s",
+    key="init", title="phase: init", unit="s", part_of=START.key,
     method="From there to when systemd turns to the workload's unit (InactiveExitTimestampMonotonic): "
     "systemd itself, and what the unit waits for, without the seed.",
 )  # fmt: skip
 SEED = Figure(
-    key="seed", title="phase: seed (cloud-init)", unit="s",
+    key="seed", title="phase: seed (cloud-init)", unit="s", part_of=START.key,
     method="Of that time, what units took to apply the lab's seed (accounts, keys, files, network), from "
     "InactiveExitTimestampMonotonic to ActiveEnterTimestampMonotonic: pairlab-seed.service, or those of "
     "cloud-init that end before the workload's unit begins. None in a guest that has no such unit.",
 )  # fmt: skip
 APP = Figure(
-    key="app", title="phase: the workload", unit="s",
+    key="app", title="phase: the workload", unit="s", part_of=START.key,
     method="From the begin of the workload's unit, or of the container's first process, to the begin of its "
     "first serving process, by the clock inside (in hundredths of a second).",
 )  # fmt: skip
 TRUST = Figure(
-    key="trust", title="phase: the orchestrator's health check", unit="s",
+    key="trust", title="phase: the orchestrator's health check", unit="s", part_of=START.key,
     method="From there to when Swarm says that the container runs, which it does once the declared health "
     "check, every 2 s, was good.",
 )  # fmt: skip
 DOOR = Figure(
-    key="door", title="phase: the front door notices", unit="s",
+    key="door", title="phase: the front door notices", unit="s", part_of=START.key,
     method="From there to the first good answer: the front door's DNS (every 0.5 s) and its own check "
     "(every 0.25 s), and the client's turn. Less than nothing where the door was faster than who was to "
     "tell it.",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pairlab.circumstances import Environment
 from pairlab.model import SideName
 from pairlab.render import render
-from pairlab.report import comparison, dots, figures, stacks, timeline
+from pairlab.report import breakdown, comparison, dots, figures, stacks, timeline
 from pairlab.report.comparison import Answer, Cell
 from pairlab.report.overview import overview
 from pairlab.report.summary import Summary, told
@@ -102,6 +102,7 @@ def _section(result: RunResult) -> dict[str, object]:
             for group in groups
         ],
         "stacks": stacks.stacks(result),
+        "breakdowns": breakdown.breakdowns(result),
         "dots": dots.dot_plots(result),
         "timelines": timeline.timelines(result),
         "environment": _environment(result.environment),
