@@ -97,7 +97,8 @@ class LabExercise:
             fresh_vms = declared.fresh_vms + (fleet.side is SideName.VM)
             fresh_containers = declared.fresh_containers + (fleet.side is SideName.CONTAINER)
             self._lab.declare(replace(base, fresh_vms=fresh_vms, fresh_containers=fresh_containers))
-            for index in fleet.indexes:
+
+            def check(index: int) -> str:
                 admin = fleet.admin(index)
                 _inside.mark_fresh(admin)
                 found = _inside.package_version(admin, self._update.package)
@@ -106,7 +107,9 @@ class LabExercise:
                         f"a fresh {fleet.name(index)} has {self._update.package} {found}",
                         hint="`invoke image.prune` and `invoke lab.up` make the images anew",
                     )
-                changes.append(f"{fleet.name(index)} is new, with {self._update.package} {found}")
+                return f"{fleet.name(index)} is new, with {self._update.package} {found}"
+
+            changes += fleet.at_once(check)
 
     def _patch(self, strategy: Strategy, way: Way) -> None:
         """The timed change, one instance after the other."""
@@ -147,7 +150,7 @@ class LabExercise:
         log.sample(plan.ROLLBACK_FAILED, client.failed)
         changed: set[str] = set()
         if strategy.in_place:
-            changed.update(*(_inside.changed_files(way.fleet.admin(i)) for i in way.fleet.indexes))
+            changed.update(*way.fleet.at_once(lambda index: _inside.changed_files(way.fleet.admin(index))))
         answer = f"{len(changed)} files differ" if changed else "yes: the image before is what runs"
         log.finding(plan.LIKE_ITS_IMAGE, answer, "no" if changed else "yes")
 
@@ -157,13 +160,15 @@ class LabExercise:
             declared = lab.manifest(
                 fleet.side, updated=lab.declared.updated_containers or bool(lab.declared.updated_vms)
             )
-            drifted = False
-            for index in fleet.indexes:
+
+            def look(index: int) -> tuple[set[str], list[str]]:
                 installed = _inside.manifest(fleet.admin(index))
                 names = declared.keys() | installed.keys()
                 differing = {name for name in names if declared.get(name) != installed.get(name)}
-                files = _inside.changed_files(fleet.admin(index)) if differing else []
-                name = fleet.name(index)
+                return differing, _inside.changed_files(fleet.admin(index)) if differing else []
+
+            drifted = False
+            for name, (differing, files) in zip(fleet.names, fleet.at_once(look), strict=True):
                 log.sample(plan.DRIFTED_PACKAGES, len(differing), instance=name)
                 log.sample(plan.CHANGED_FILES, len(files), instance=name)
                 drifted = drifted or bool(differing)
@@ -203,7 +208,7 @@ class LabExercise:
             changes.append(self._tell_version(client, "restarted", fleet.name(0)))
             changes.append(self._tell_version(client, "killed", fleet.name(last)))
             changes.append(self._tell_version(client, "scaled out by one", fleet.name(last + 1)))
-        installed = [tuple(sorted(_inside.manifest(fleet.admin(i)).items())) for i in fleet.indexes]
+        installed = fleet.at_once(lambda i: tuple(sorted(_inside.manifest(fleet.admin(i)).items())))
         log.sample(plan.DIFFERING, len(installed) - max(installed.count(each) for each in installed))
 
     def _tell_version(self, client: Client, what: str, name: str) -> str:
@@ -242,7 +247,8 @@ class LabExercise:
             self._log.sample(plan.LAST, served[-1][0])
             self._log.sample(plan.IN_ALL, way.building_s + served[-1][0])
         fleet.await_commands()
-        stale = {i: _inside.stale_servers(fleet.tracer(i), self._lab.workload) for i in fleet.indexes}
+        mapped = fleet.at_once(lambda i: _inside.stale_servers(fleet.tracer(i), self._lab.workload))
+        stale = dict(zip(fleet.indexes, mapped, strict=True))
         if way.activates and any(stale.values()):
             raise ExerciseError(
                 f"the update is in, and processes still run the old files: {stale}",

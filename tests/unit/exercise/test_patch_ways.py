@@ -67,7 +67,11 @@ def test_a_rebuilt_image_is_in_all_instances_no_sooner_than_it_is_built(
     exercise._update = UPDATE
     monkeypatch.setattr(exercise, "_await_served", lambda *_: [(5.0, "0"), (7.0, "1")])
     monkeypatch.setattr(
-        way, "fleet", SimpleNamespace(side=strategy.side, indexes=(), await_commands=lambda: None)
+        way,
+        "fleet",
+        SimpleNamespace(
+            side=strategy.side, indexes=(), await_commands=lambda: None, at_once=lambda do: [*map(do, ())]
+        ),
     )
     with log.doing(strategy.rolling):
         exercise._see_it_run(cast(Client, None), strategy, way, 0.0)
