@@ -6,15 +6,46 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 import threading
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import asyncssh
 
 CHUNK_BYTES = 65536
+
+
+@dataclass(frozen=True)
+class FarSide:
+    """An ssh server.
+
+    Attributes:
+        port: Where it listens on loopback.
+        user_key: Private key of who may log in.
+        known_hosts: File that pins the server's key.
+        wrong_hosts: File that pins another key for it.
+    """
+
+    port: int
+    user_key: Path
+    known_hosts: Path
+    wrong_hosts: Path
+
+
+@contextmanager
+def far_side(folder: Path) -> Iterator[FarSide]:
+    """Serve with keys that are made in a folder."""
+    for name in ("host", "user", "stranger"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+    with ssh_server(folder / "host", folder / "user.pub") as port:
+        far = FarSide(port, folder / "user", folder / "known_hosts", folder / "wrong_hosts")
+        for file, key in ((far.known_hosts, "host"), (far.wrong_hosts, "stranger")):
+            file.write_text(f"[127.0.0.1]:{port} {(folder / f'{key}.pub').read_text()}")
+        yield far
 
 
 @contextmanager
