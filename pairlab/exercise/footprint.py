@@ -54,7 +54,7 @@ class LabExercise:
     question = "What does one more instance take of its host, and how many fit?"
     section = "Resource footprint"
     repeat = 3
-    is_long = False
+    is_long = True
     vms = max(plan.COUNTS)
     replicas = max(plan.COUNTS)
     example: ClassVar[Mapping[str, Any]] = {"lab": "dev", "count": 2, "side": "vm", "port": 8081}

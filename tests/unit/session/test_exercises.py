@@ -93,7 +93,7 @@ def test_every_exercise_is_run_in_the_order_of_the_course() -> None:
 def test_with_all_the_short_ones_alone_are_repeated_as_often_as_a_claim_needs() -> None:
     every = exercise.names()
     repeated = [name for name in every if exercise.usual_repetitions(name, every) > 1]
-    assert repeated == ["footprint", "manage", "stack"]
+    assert repeated == ["manage", "stack"]
     assert exercise.usual_repetitions("overhead", ["overhead", "stack"]) == 3
 
 
