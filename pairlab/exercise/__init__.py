@@ -143,7 +143,7 @@ class Lab(Protocol):
         Args:
             declaration: What it is to be.
             refresh: Look at what is really there first, so that drift is put right.
-            commands: Wait also until commands can be run in every instance.
+            commands: Wait also until commands can be run in every instance, where a VM was changed.
             ready: Wait until every instance answers well; one of a broken release never does.
 
         Raises:

@@ -82,15 +82,18 @@ class Fleet:
             LabError: In one they still can not.
         """
         deadline = time.monotonic() + timeout_s
-        for index in self.indexes:
+
+        def await_one(index: int) -> None:
             while True:
                 try:
                     self.usual(index).run(["true"])
-                    break
+                    return
                 except LabError:
                     if time.monotonic() > deadline:
                         raise
                 time.sleep(POLL_S)
+
+        self.at_once(await_one)
 
     def at_once(self, do: Callable[[int], T], indexes: Iterable[int] | None = None) -> list[T]:
         """Do something to every instance, or to some, at the same time; returns what came of each."""

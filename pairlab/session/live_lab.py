@@ -96,7 +96,7 @@ class LiveLab:
         self.declared = declaration  # also where it fails: what then is there is some of both
         engines = frozenset(Instance(SideName.VM, i, "").name for i in declaration.engine_vms)
         outcome = self._up(spec, refresh=refresh, ready=ready, silent=engines)
-        if commands:
+        if commands and any(change.type.endswith(":Domain") for change in outcome.changed):
             self.await_commands()
         return outcome
 
