@@ -48,6 +48,7 @@ def test_every_command_that_worked_was_timed(result: RunResult) -> None:
         assert len(times) == expected
         assert min(times) > 0
     assert one(result, "lines-inspect", "vm") > 20
+    assert one(result, "lines-log", "container") > 0
 
 
 def test_a_vm_s_image_is_all_that_it_starts_from(result: RunResult) -> None:

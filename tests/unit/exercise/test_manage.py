@@ -78,18 +78,25 @@ class FakeLab:
     )
 
     def port(self, side: SideName) -> int:
-        return 1
+        return 1 if side is SideName.VM else 2
 
 
 @pytest.fixture(autouse=True)
-def _calm(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A front door that always answers."""
+def visits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
+    """A front door that always answers, by one instance and then by the other; what it was asked for."""
+    asked: list[tuple[int, str]] = []
+
+    def probe(port: int, path: str) -> Any:
+        asked.append((port, path))
+        return SimpleNamespace(instance=f"{'vm' if port == 1 else 'container'}/{len(asked) % 2}")
 
     @contextmanager
     def client(port: int, path: str) -> Iterator[Any]:
         yield SimpleNamespace(await_good=lambda count: None)
 
     monkeypatch.setattr(manage, "Client", client)
+    monkeypatch.setattr(manage, "probe", probe)
+    return asked
 
 
 def run(lab: FakeLab) -> tuple[Log, Reader]:
@@ -103,6 +110,11 @@ def run(lab: FakeLab) -> tuple[Log, Reader]:
 
 def samples(log: Log, figure: str) -> dict[str, float]:
     return {s.variant: s.value for s in log.samples if s.figure == figure}
+
+
+def test_an_instance_whose_log_is_read_was_asked_for_its_page(visits: list[tuple[int, str]]) -> None:
+    run(FakeLab())
+    assert visits == [(1, "/"), (1, "/"), (2, "/"), (2, "/")]
 
 
 def test_every_operation_is_done_counted_and_told() -> None:
