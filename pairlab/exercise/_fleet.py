@@ -12,6 +12,7 @@ from pairlab.errors import ExerciseError, LabError
 from pairlab.exercise import _inside
 from pairlab.model import MAX_INSTANCES, Instance, SideName
 from pairlab.run import Runner
+from pairlab.side import Answer, probe
 
 if TYPE_CHECKING:
     from pairlab.exercise import Lab
@@ -74,6 +75,25 @@ class Fleet:
         A container's administrator has no right to trace processes of others; its usual account runs them.
         """
         return self.admin(index) if self.side is SideName.VM else self.usual(index)
+
+    def answer_of(self, instance: str, path: str) -> Answer:
+        """What an instance says, in its turn at the side's front door.
+
+        Args:
+            instance: Its name: a declared one, or one that an exercise has put beside them.
+            path: What to ask for.
+
+        Raises:
+            ExerciseError: It does not answer.
+            LabError: The front door does not.
+        """
+        for _ in range(2 * MAX_INSTANCES):
+            answer = probe(self.lab.port(self.side), path)
+            if answer.instance == instance:
+                return answer
+        raise ExerciseError(
+            f"{instance} does not answer any more", hint="`invoke lab.status` shows the front doors"
+        )
 
     def await_commands(self, timeout_s: float = COMMANDS_TIMEOUT_S) -> None:
         """Wait until commands can be run in every instance: one may serve before it lets anybody in.

@@ -16,9 +16,8 @@ from pairlab.exercise._guest_engine import ARCHIVE, GuestEngine
 from pairlab.exercise._hybrid_look import Nest, tell_kernels, weigh
 from pairlab.exercise._hybrid_speed import compare_speeds
 from pairlab.exercise._log import now
-from pairlab.model import GUEST_CONTAINER, MACHINE, MAX_INSTANCES, Instance, SideName
+from pairlab.model import GUEST_CONTAINER, MACHINE, Instance, SideName
 from pairlab.results import Conclusion, Figure, RunResult
-from pairlab.side import Answer, probe
 
 ANSWER_TIMEOUT_S = 180.0
 SERVED = 40
@@ -172,11 +171,9 @@ class LabExercise:
         Raises:
             ExerciseError: It says something else.
         """
-        answers = {
-            side: self._answer_of(side, name)
-            for side, name in ((VM, IN_VM), (CONTAINER, self._containers.name(0)))
-        }
-        nested, plain = answers[VM], answers[CONTAINER]
+        path = self._lab.workload.health_path
+        nested = self._vms.answer_of(IN_VM, path)
+        plain = self._containers.answer_of(self._containers.name(0), path)
         if (nested.side, nested.image) != (CONTAINER, plain.image):
             raise ExerciseError(
                 f"{IN_VM} says that it is a {nested.side} of image {nested.image}, and the lab's containers"
@@ -187,16 +184,6 @@ class LabExercise:
             plan.SAME_IMAGE,
             f"yes: id {self._archive.image_id[:12]}, and it says image {nested.image}, as the plain one does",
             "yes",
-        )
-
-    def _answer_of(self, side: SideName, instance: str) -> Answer:
-        """What an instance says of itself, in its turn at the front door."""
-        for _ in range(2 * MAX_INSTANCES):
-            answer = probe(self._lab.port(side), self._lab.workload.health_path)
-            if answer.instance == instance:
-                return answer
-        raise ExerciseError(
-            f"{instance} does not answer any more", hint="`invoke lab.status` shows the front doors"
         )
 
     # Serving

@@ -15,9 +15,8 @@ from pairlab.exercise import Lab, Log
 from pairlab.exercise import _manage_figures as plan
 from pairlab.exercise._client import Client
 from pairlab.exercise._fleet import Fleet
-from pairlab.model import MAX_INSTANCES, Instance, Operation, SideName
+from pairlab.model import Operation, SideName
 from pairlab.results import Conclusion, RunResult, Variant
-from pairlab.side import probe
 
 NOTE = "written on the host\n"
 TIMEOUT_S = 120.0
@@ -81,7 +80,9 @@ class LabExercise:
         """All operations, each on both sides before the next."""
         log = self._log
         for side in SideName:
-            self._visit(side)
+            # Its log has something to tell then.
+            fleet = Fleet(self._lab, side)
+            fleet.answer_of(fleet.name(0), "/")
         with tempfile.TemporaryDirectory(prefix="pairlab-manage-") as scratch:
             benches = [self._bench(variant, Path(scratch, variant.key)) for variant in self.variants]
             with log.step("look") as changes:
@@ -114,13 +115,6 @@ class LabExercise:
                 hint="that is a fault of pairlab itself",
             )
         return Bench(variant, variant.side, folder, known)
-
-    def _visit(self, side: SideName) -> None:
-        """Ask for the page until the instance has answered: its log has something to tell then."""
-        name = Instance(side, 0, "").name
-        for _ in range(2 * MAX_INSTANCES):
-            if probe(self._lab.port(side), "/").instance == name:
-                return
 
     def _do_all(self, names: Sequence[str], benches: Sequence[Bench]) -> Iterator[str]:
         """Do some operations; tells each in a line."""

@@ -95,7 +95,7 @@ def visits(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, str]]:
         yield SimpleNamespace(await_good=lambda count: None)
 
     monkeypatch.setattr(manage, "Client", client)
-    monkeypatch.setattr(manage, "probe", probe)
+    monkeypatch.setattr(_fleet, "probe", probe)
     return asked
 
 
