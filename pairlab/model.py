@@ -29,6 +29,10 @@ from pairlab.errors import SettingError, UsageError
 PROJECT = "pairlab"
 LABEL = "org.pairlab.lab"
 """Label key that every Docker object of a lab carries; its value is the lab's name."""
+ROLE_LABEL = "org.pairlab.role"
+"""Label key of a lab's containers that are no instances; its value is what they are there for."""
+FRONT_DOOR, PACKAGES = "front-door", "packages"
+"""Their roles: a side's front door, and a package repository."""
 METADATA_NAMESPACE = "urn:pairlab:lab"
 """XML namespace of the metadata that every libvirt domain of a lab carries."""
 

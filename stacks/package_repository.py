@@ -7,7 +7,17 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from pairlab.model import LABEL, PACKAGES_HOST, PACKAGES_PORT, PACKAGES_URL, ContainerImage, LabSpec, SideName
+from pairlab.model import (
+    LABEL,
+    PACKAGES,
+    PACKAGES_HOST,
+    PACKAGES_PORT,
+    PACKAGES_URL,
+    ROLE_LABEL,
+    ContainerImage,
+    LabSpec,
+    SideName,
+)
 from pairlab.render import render
 
 
@@ -53,7 +63,7 @@ class PackageRepository(pulumi.ComponentResource):
             port=PACKAGES_PORT,
             subnet=str(spec.subnet) if on_host else "",
         )
-        labels = {LABEL: spec.name, "org.pairlab.role": "packages", "org.pairlab.side": args.side.value}
+        labels = {LABEL: spec.name, ROLE_LABEL: PACKAGES, "org.pairlab.side": args.side.value}
         docker.Container(
             f"{name}-server",
             name=f"{spec.prefix}-{args.side}-packages",

@@ -9,7 +9,7 @@ from typing import Any
 
 from pairlab import side as sides
 from pairlab.errors import LabError
-from pairlab.model import Accelerator, Instance, LabSpec, SideName, Tier
+from pairlab.model import FRONT_DOOR, PACKAGES, Accelerator, Instance, LabSpec, SideName, Tier
 
 RUNNING = "running"
 GOOD = "200"
@@ -76,19 +76,20 @@ def read_status(
     """
     front = next(tier for tier in tiers if tier.front)
     with ThreadPoolExecutor() as pool:
-        asked = {name: pool.submit(side.instances) for name, side in lab_sides.items()}
+        asked = {name: pool.submit(_found_on, side) for name, side in lab_sides.items()}
         doors = [pool.submit(_ask_door, spec, front, name) for name in SideName]
         found: list[Instance] = []
         drift: list[str] = []
         problems: list[str] = []
         for name, future in asked.items():
             try:
-                instances = future.result()
+                instances, helpers = future.result()
             except LabError as error:
                 problems.append(f"{name}: {error.message} ({error.hint})")
                 continue
             found += instances
             drift += _drift(spec, tiers, name, instances)
+            drift += _needless(spec, helpers)
         answers = [door.result() for door in doors]
     door_statuses = [status for status, _ in answers]
     for name, (_, served) in zip(SideName, answers, strict=True):
@@ -101,6 +102,16 @@ def read_status(
         if door.answer != (GOOD if front.count(door.side) else NO_INSTANCE)
     ]
     return LabStatus(spec.name, spec.accelerator, found, door_statuses, drift, problems)
+
+
+def _found_on(side: sides.Side) -> tuple[list[Instance], Mapping[str, str]]:
+    return side.instances(), side.helpers()
+
+
+def _needless(spec: LabSpec, helpers: Mapping[str, str]) -> list[str]:
+    """Helpers that the lab is declared without, such as an interrupted exercise leaves."""
+    declared = {FRONT_DOOR, *([PACKAGES] if spec.updates else [])}
+    return [f"{name} exists and is not declared" for name in sorted(helpers) if helpers[name] not in declared]
 
 
 def _ask_door(spec: LabSpec, front: Tier, side: SideName) -> tuple[DoorStatus, list[sides.Answer]]:

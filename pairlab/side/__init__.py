@@ -94,6 +94,9 @@ class Side(Protocol):
     def strangers(self) -> list[str]:
         """Names of all that runs on its engine and is not this lab's."""
 
+    def helpers(self) -> Mapping[str, str]:
+        """What its engine carries for the lab beside its instances: names, and what they are there for."""
+
     def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
         """Runs commands inside an instance, as its usual account or as its administrator.
 

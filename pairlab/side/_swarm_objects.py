@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pairlab.errors import HostError, SideError
-from pairlab.model import LABEL
+from pairlab.model import LABEL, ROLE_LABEL
 from pairlab.side import SideContext
 
 POLL_S = 0.1
@@ -162,6 +162,11 @@ class SwarmObjects:
         """Names of the containers that run here and are not the lab's."""
         own = {container["Id"] for container in self._containers(api)}
         return sorted(_container_name(each) for each in api.containers() if each["Id"] not in own)
+
+    def helpers(self, api: Any) -> dict[str, str]:
+        """See `Side.helpers`."""
+        roles = {_container_name(each): each["Labels"].get(ROLE_LABEL, "") for each in self._containers(api)}
+        return {name: role for name, role in roles.items() if role}
 
     def _volumes(self, api: Any) -> list[dict[str, Any]]:
         # The engine answers null, not an empty list, where there are none.

@@ -74,6 +74,10 @@ class LabSide:
         with self._objects.mapped() as libvirt:
             return sorted(domain.name() for domain in self._objects.strange_domains(libvirt))
 
+    def helpers(self) -> Mapping[str, str]:
+        """See `Side.helpers`: its front door, too, is a container."""
+        return {}
+
     def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
         """See `Side.runner`: ssh, through libvirt's machine where that is another one."""
         return self._ssh(index, tier, admin=admin)

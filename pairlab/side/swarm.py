@@ -71,6 +71,11 @@ class LabSide:
         with self._objects.mapped() as api:
             return self._objects.strange_containers(api)
 
+    def helpers(self) -> Mapping[str, str]:
+        """See `Side.helpers`; those of the VMs' side too."""
+        with self._objects.mapped() as api:
+            return self._objects.helpers(api)
+
     def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
         """See `Side.runner`."""
         return self._exec(index, tier, admin=admin)

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,6 +28,7 @@ OPERATIONS = (
     "inspect", "metrics", "snapshot", "export", "events", "update",
 )  # fmt: skip
 LAB, FOREIGN = "plside", "plside-vm"
+DOOR = f"pairlab-{LAB}-container-door"
 VERSION = "0123456789ab"
 BANNER = "No bootable device"
 """What every instance prints: VMs as their firmware's last word, as its first may come before any reader."""
@@ -92,6 +93,9 @@ class FakeSide:
 
     def instances(self) -> list[Instance]:
         return sorted(self.there, key=lambda instance: (instance.tier, instance.index))
+
+    def helpers(self) -> Mapping[str, str]:
+        return {} if self.name is SideName.VM else {DOOR: "front-door"}
 
     def strangers(self) -> list[str]:
         return [f"pairlab-{FOREIGN}-vm-0"]
@@ -379,7 +383,7 @@ class SwarmWorld:
         self.client.containers.run(
             self._image,
             ["sleep", "3600"],
-            name=f"pairlab-{lab}-container-door",
+            name=DOOR if lab == LAB else f"pairlab-{lab}-container-door",
             detach=True,
             labels={**label, "org.pairlab.role": "front-door"},
             network=network.name,

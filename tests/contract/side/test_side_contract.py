@@ -4,9 +4,10 @@ import time
 from pathlib import Path
 
 import pytest
-from side_worlds import BANNER, FOREIGN, LAB, OPERATIONS, VERSION, World, until
+from side_worlds import BANNER, DOOR, FOREIGN, LAB, OPERATIONS, VERSION, World, until
 
 from pairlab.errors import LabError, SideError
+from pairlab.model import SideName
 
 STATUS_BUDGET_S = 0.5
 CLOCK_TICK_S = 0.01
@@ -43,6 +44,11 @@ def test_strangers_are_all_that_runs_on_its_engine_and_is_not_the_labs(world: Wo
     assert any(name.startswith(f"pairlab-{FOREIGN}-") for name in found)
     own = [name for name in found if name.startswith(f"pairlab-{LAB}-")]
     assert [name for name in own if not name.startswith(f"pairlab-{FOREIGN}-")] == []
+
+
+def test_helpers_are_what_the_lab_has_beside_its_instances(world: World) -> None:
+    world.fill()
+    assert world.side.helpers() == ({DOOR: "front-door"} if world.side.name is SideName.CONTAINER else {})
 
 
 def test_status_is_quick(world: World) -> None:

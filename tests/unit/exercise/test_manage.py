@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pairlab.errors import CommandError, ExerciseError
-from pairlab.exercise import Declaration, Log, manage
+from pairlab.exercise import Declaration, Log, _fleet, manage
 from pairlab.exercise import _manage_figures as plan
 from pairlab.exercise.manage import NOTE, LabExercise
 from pairlab.model import Operation, SideName
