@@ -93,6 +93,7 @@ class Course:
         planned: The exercises.
         out: Folder for new results.
         known: Folders of results that tell how long exercises take.
+        elsewhere: Folder of another machine's, for those that have not run here.
         tell: Told what happens, in short lines.
         audience: Follows step by step.
         display: Shows progress while an exercise runs.
@@ -103,6 +104,7 @@ class Course:
     planned: Sequence[Planned]
     out: Path
     known: Sequence[Path]
+    elsewhere: Path
     tell: Callable[[str], None]
     audience: Audience
     display: Display | None = None
@@ -223,12 +225,16 @@ class Course:
         return self.run_set.repeat or exercise.usual_repetitions(planned.name, self.run_set.exercises)
 
     def _forecast(self) -> Forecast:
-        past, accelerator = read_past(self.known), self.stage.environment().accelerator
+        accelerator = self.stage.environment().accelerator
+        past, elsewhere = read_past(self.known), read_past([self.elsewhere])
         parts = []
         for each in self.planned:
             if not each.is_done:
                 every = self._repetitions(each)
                 left = every - (each.kept.result.finished if each.kept else 0)
-                whole_s = expected_s(past, each.name, every, accelerator)
-                parts.append(Part(each.name, left, None if whole_s is None else whole_s * left / every))
+                here_s = expected_s(past, each.name, every, accelerator)
+                there_s = expected_s(elsewhere, each.name, every, accelerator)
+                whole_s = there_s if here_s is None else here_s
+                left_s = None if whole_s is None else whole_s * left / every
+                parts.append(Part(each.name, left, left_s, elsewhere=here_s is None and there_s is not None))
         return Forecast(parts)

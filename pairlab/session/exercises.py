@@ -14,6 +14,7 @@ from pairlab.circumstances import RunSet
 from pairlab.errors import UsageError
 from pairlab.exercise._log import Audience
 from pairlab.model import check_lab_name
+from pairlab.session import measured
 from pairlab.session.course import Course, Display, Ran
 from pairlab.session.exclusive import running_exercises
 from pairlab.session.forecast import expected_s, read_past
@@ -156,6 +157,7 @@ def run(
             planned,
             folder,
             known,
+            measured.FOLDER,
             bench.progress,
             audience or Unguided(),
             display,

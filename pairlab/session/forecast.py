@@ -12,6 +12,8 @@ from pairlab.errors import ResultError
 from pairlab.report import figures
 from pairlab.result_files import read_result, result_files
 
+ELSEWHERE = "runs on another machine"
+
 
 @dataclass(frozen=True)
 class Past:
@@ -74,11 +76,13 @@ class Part:
         name: Its name.
         repetitions: How many it has still to do.
         expected_s: What that will take by earlier runs; None if there are none.
+        elsewhere: Those ran on another machine.
     """
 
     name: str
     repetitions: int
     expected_s: float | None
+    elsewhere: bool = False
 
 
 class Forecast:
@@ -113,15 +117,18 @@ class Forecast:
     def left_s(self) -> tuple[float | None, str]:
         """Seconds until the exercise ends and what that rests on; None and why, where nothing tells."""
         part, now = self._parts[self._number], self._clock()
-        if part.expected_s is not None and now - self._began < part.expected_s:
-            return part.expected_s - (now - self._began), "as earlier runs took"
-        if len(self._ends) > 1:
+        runs = ELSEWHERE if part.elsewhere else "earlier runs"
+        past_left_s = 0.0 if part.expected_s is None else part.expected_s - (now - self._began)
+        has_own = len(self._ends) > 1
+        if past_left_s > 0 and not (has_own and part.elsewhere):
+            return past_left_s, f"as {runs} took"
+        if has_own:
             done = len(self._ends) - 1
             each_s = (self._ends[-1] - self._ends[0]) / done
             left_s = each_s * (part.repetitions - done) - (now - self._ends[-1])
             return max(left_s, 0.0), "as its finished repetitions took"
         if part.expected_s is not None:
-            return None, "longer than earlier runs"
+            return None, f"longer than {runs}"
         return None, "it has not run here to its end yet"
 
     def lines(self) -> list[str]:
@@ -132,11 +139,12 @@ class Forecast:
         left = "time left unknown" if left_s is None else f"about {figures.duration(left_s)} left"
         lines = [f"{part.name}: {took} so far, {left}: {basis}"]
         if len(self._parts) > 1:
-            lines.append(self._all(left_s))
+            lines.append(self._all(left_s, basis))
         return [line.replace(figures.BOUND, " ") for line in lines]
 
-    def _all(self, own_s: float | None) -> str:
+    def _all(self, own_s: float | None, basis: str) -> str:
         later = self._parts[self._number + 1 :]
+        by_elsewhere = own_s is not None and ELSEWHERE in basis
         known = [each for each in [own_s, *(part.expected_s for part in later)] if each is not None]
         unknown = [] if own_s is not None else [self._parts[self._number].name]
         unknown += [part.name for part in later if part.expected_s is None]
@@ -144,4 +152,7 @@ class Forecast:
         if not known:
             return f"{told}time left for all of them unknown"
         told += f"about {figures.duration(sum(known))} left for "
-        return told + (f"all but {', '.join(unknown)}, of which it is unknown" if unknown else "all of them")
+        told += f"all but {', '.join(unknown)}, of which it is unknown" if unknown else "all of them"
+        if by_elsewhere or any(part.elsewhere for part in later):
+            told += f"; for those new here, as {ELSEWHERE} took"
+        return told

@@ -125,9 +125,14 @@ class Trial:
     stage: FakeStage = field(default_factory=FakeStage)
     told: list[str] = field(default_factory=list)
 
+    @property
+    def elsewhere(self) -> Path:
+        """What ran on another machine."""
+        return self.out.with_name("elsewhere")
+
     def run(self, planned: Sequence[Planned], *, ephemeral: bool = True, run_set: RunSet = SET) -> Ran:
         course = Course(
-            self.stage, run_set, planned, self.out, [self.out], self.told.append, audience=_Nobody()
+            self.stage, run_set, planned, self.out, [self.out], self.elsewhere, self.told.append, _Nobody()
         )
         return course.run(ephemeral=ephemeral)
 

@@ -154,3 +154,13 @@ def test_what_is_left_is_told_at_each_repetition(trial: MakeTrial) -> None:
     assert "exercise 1 of 2; time left for all of them unknown" in made.told
     made.run([Planned("one")])  # by now it has run here to its end
     assert not [line for line in made.told[-6:] if "not run here" in line]
+
+
+def test_where_an_exercise_never_ran_another_machines_runs_tell(trial: MakeTrial) -> None:
+    there, here = trial(Script()), trial(Script())
+    (path,) = there.run([Planned("one")]).paths
+    here.elsewhere.mkdir()
+    path.rename(here.elsewhere / path.name)
+    here.told.clear()
+    here.run([Planned("one")])
+    assert [line for line in here.told if line.endswith("as runs on another machine took")]

@@ -77,6 +77,31 @@ def test_its_own_repetitions_tell_where_nothing_else_does(clock: Clock) -> None:
         assert forecast.left_s()[0] == 0.0
 
 
+def test_runs_on_another_machine_tell_until_a_repetition_ran_here(clock: Clock) -> None:
+    forecast = Forecast([Part("patch", 3, 120.0, elsewhere=True)], clock)
+    forecast.begin()
+    forecast.repetitions_begin()
+    clock.s += 50
+    assert forecast.left_s() == (70.0, "as runs on another machine took")
+    forecast.repetition_ends()
+    assert forecast.left_s() == (100.0, "as its finished repetitions took")
+    slow = Forecast([Part("scale", 1, 10.0, elsewhere=True)], clock)
+    slow.begin()
+    clock.s += 11
+    assert slow.left_s() == (None, "longer than runs on another machine")
+
+
+def test_of_several_it_is_told_where_another_machine_counts(clock: Clock) -> None:
+    own, other = Part("patch", 3, 120.0), Part("scale", 1, 60.0, elsewhere=True)
+    for parts in ([own, other], [other, own]):
+        forecast = Forecast(parts, clock)
+        forecast.begin()
+        left = "exercise 1 of 2; about 3 min 00 s left for all of them"
+        assert forecast.lines()[1] == f"{left}; for those new here, as runs on another machine took"
+    clock.s += 61
+    assert forecast.lines()[1].endswith("about 2 min 00 s left for all but scale, of which it is unknown")
+
+
 def test_of_several_all_are_told_and_what_is_unknown_by_name(clock: Clock) -> None:
     forecast = Forecast([Part("patch", 3, 120.0), Part("scale", 1, 60.0), Part("stack", 3, None)], clock)
     forecast.begin()
