@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from pairlab.progress import Progress
 from pairlab.run import Runner
 
 BASE, VM_BASE, LISTS = "base.tar", "vm-base.tar", "lists.tar"
-BASE_FORMAT = 3
+BASE_FORMAT = 4
 """Raised when the way of making a base changes."""
 
 
@@ -33,11 +33,13 @@ class Builder:
         cache: The image cache, locked by the caller.
         runner: Runs mmdebstrap and qemu-img.
         progress: Told each phase, and now and then in a long one.
+        built: Called with each image as soon as it is there, while others are still being built.
     """
 
     cache: Path
     runner: Runner
     progress: Progress
+    built: Callable[[ImageRecord], None] = lambda _: None
     _base_came: threading.Event = field(default_factory=threading.Event)
 
     def build_all(self, recipes: Sequence[Recipe]) -> list[ImageRecord]:
@@ -86,7 +88,9 @@ class Builder:
                     progress=self.progress,
                     saved=save,
                 )
-                return self._finish(recipe, out, kept[BASE])
+                record = self._finish(recipe, out, kept[BASE])
+            self.built(record)
+            return record
         finally:
             if leads:
                 self._base_came.set()

@@ -12,7 +12,7 @@ from pairlab.image.container_archive import file_digest
 from pairlab.model import BootKind, Repository, Workload
 from pairlab.render import TEMPLATES, render
 
-FORMAT = 2
+FORMAT = 3
 """Raised when the way of building changes what comes out."""
 
 BUILD_SCRIPT = "image/build.sh.j2"

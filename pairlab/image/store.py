@@ -6,6 +6,7 @@ import errno
 import shutil
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from pairlab.errors import CommandError, ImageError
@@ -243,7 +244,10 @@ class ImageStore:
         except CommandError:
             return False  # not in time
 
-    def _load(self, record: ImageRecord, progress: Progress) -> None:
+    def _give(self, progress: Progress, record: ImageRecord) -> None:
+        """Let Docker have a container image."""
+        if record.form != "container" or self._loaded(record):
+            return
         name = reference(record.name, record.version)
         progress(f"loading {name} into Docker")
         done = self._docker("load", "--quiet", "--input", str(record.folder / "image.tar"))
@@ -283,13 +287,12 @@ class ImageStore:
                 # another builder may have made it meanwhile
                 records = {recipe.digest: self._sound(recipe) for recipe in recipes}
                 missing = [recipe for recipe in recipes if records[recipe.digest] is None]
-                builder = Builder(self._cache, self._runner, progress)
+                builder = Builder(self._cache, self._runner, progress, partial(self._give, progress))
                 with _written(self._cache):
                     records |= {record.recipe: record for record in builder.build_all(missing)}
         found = [record for recipe in recipes if (record := records[recipe.digest])]
         for record in found:
-            if record.form == "container" and not self._loaded(record):
-                self._load(record, progress)
+            self._give(progress, record)
         return found
 
     # Keeping builds apart
