@@ -449,7 +449,7 @@ def run_exercise(
         audience=progress.Guide() if step else None,
         display=None if step else progress.follow,
     )
-    terminal.show_run(ran, as_json=json)
+    terminal.show_run(ran, out, as_json=json)
     ran.check()
 
 
@@ -478,7 +478,7 @@ def show(_: Context, result: str = "latest", json: bool = False) -> None:
     iterable=["result"],
     help={
         "result": f"{RESULT}; can be repeated. Default: the newest of each exercise.",
-        "set_": "All results of one command: `latest`, or the id that exercise.run told.",
+        "set_": "All results of one command: `latest`, its id as exercise.run told, or its --out.",
         "out": "The file to write.",
     },
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmarks._trial import Trial, answers, await_true, processes, seconds
@@ -42,7 +43,7 @@ class RawVms:
                         subprocess.Popen(argv, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
                     )
                 for index in range(count):
-                    await_true(lambda port=FIRST_PORT + index: answers(port), f"HTTP 200 of VM {index}")
+                    await_true(partial(answers, FIRST_PORT + index), f"HTTP 200 of VM {index}")
 
             return seconds(start)
 

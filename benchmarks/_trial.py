@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import ParamSpec
 
 from pairlab import side as sides
 from pairlab.errors import LabError, SideError
 from pairlab.image.store import ImageStore
-from pairlab.model import LabSpec, VmImage, WorkloadImages, load_spec
+from pairlab.model import LabSpec, Settings, VmImage, WorkloadImages, load_spec
 from pairlab.run import LocalRunner
 from pairlab.session.workbench import Workbench
 from stacks.pair import WEB
@@ -27,15 +28,18 @@ TIMEOUT_S = 600.0
 POLL_S = 0.02
 
 
+P = ParamSpec("P")
+
+
 def say(line: str) -> None:
     """Progress, for whoever waits."""
     print(f"  {line}", file=sys.stderr, flush=True)
 
 
-def seconds(action: Callable[[], object]) -> float:
+def seconds(action: Callable[P, object], *args: P.args, **options: P.kwargs) -> float:
     """Wall-clock seconds that an action takes."""
     start = time.monotonic()
-    action()
+    action(*args, **options)
     return time.monotonic() - start
 
 
@@ -72,7 +76,7 @@ class Trial:
     @cached_property
     def store(self) -> ImageStore:
         """The image cache."""
-        return Workbench(say).images
+        return Workbench(say).images_for(Settings())
 
     @cached_property
     def images(self) -> WorkloadImages:
@@ -103,7 +107,7 @@ class Trial:
             run.up_s = time.monotonic() - start
             yield run
         finally:
-            run.down_s = seconds(lambda: self.invoke("lab.down", "--lab", LAB))
+            run.down_s = seconds(self.invoke, "lab.down", "--lab", LAB)
 
     def spec(self) -> LabSpec:
         """What the lab that is up was declared as."""

@@ -11,7 +11,7 @@ from benchmarks._trial import LAB, SAMPLES, Trial, say, seconds
 def measure(trial: Trial) -> Iterator[Figure]:
     """Yields the seconds of each."""
     say("commands: inv --list")
-    times: dict[str, list[float]] = {"list": [seconds(lambda: trial.invoke("--list")) for _ in range(5)]}
+    times: dict[str, list[float]] = {"list": [seconds(trial.invoke, "--list") for _ in range(5)]}
     for sample in range(SAMPLES):
         say(f"commands: lab {sample + 1} of {SAMPLES}")
         with trial.lab() as run:
@@ -19,7 +19,7 @@ def measure(trial: Trial) -> Iterator[Figure]:
                 done = "sudo systemctl is-system-running --wait"
                 trial.invoke("lab.exec", "--lab", LAB, "--instance", f"vm/{number}", "--command", done)
             for task in ("lab.preview", "lab.status"):
-                took_s = seconds(lambda task=task: trial.invoke(task, "--lab", LAB))
+                took_s = seconds(trial.invoke, task, "--lab", LAB)
                 times.setdefault(task, []).append(took_s)
         times.setdefault("lab.down", []).append(run.down_s)
     yield Figure("inv --list", times["list"], 0.4)

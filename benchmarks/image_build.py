@@ -32,16 +32,14 @@ def measure(trial: Trial) -> Iterator[Figure]:
             cache = Path(folder) / "images"
             store, updates = ImageStore(cache, trial.runner), Updates(cache, trial.runner)
             say(f"image_build: run {number + 1} of {SAMPLES}: cold")
-            cold.append(seconds(lambda store=store: store.ensure(WEB, progress=say)))
+            cold.append(seconds(store.ensure, WEB, progress=say))
             update = updates.find(WEB, [record.packages for record in store.records()], progress=say)
             repository = updates.repository([update], progress=say)
             say(f"image_build: run {number + 1} of {SAMPLES}: with the workload's update")
-            rebuilt.append(
-                seconds(lambda store=store, new=repository: store.ensure(WEB, updates=new, progress=say))
-            )
+            rebuilt.append(seconds(store.ensure, WEB, updates=repository, progress=say))
             store.prune((), progress=say)
             say(f"image_build: run {number + 1} of {SAMPLES}: mmdebstrap alone")
             argv = [*raw, f"{folder}/raw.tar", *debian_sources(trial.runner, "release")]
-            bare.append(seconds(lambda argv=argv: trial.runner.run(argv, timeout_s=1800)))
+            bare.append(seconds(trial.runner.run, argv, timeout_s=1800))
     yield Figure("cold build of both forms", cold, 1.2, "mmdebstrap", bare)
     yield Figure("rebuild of both forms for one package", rebuilt, 0.4, "mmdebstrap", bare)

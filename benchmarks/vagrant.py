@@ -87,7 +87,7 @@ class Vagrant:
 
     def up_s(self) -> float:
         """Seconds of `vagrant up`; the machines are gone again afterwards."""
-        took_s = seconds(lambda: self.run("up", "--provider", "libvirt", "--parallel"))
+        took_s = seconds(self.run, "up", "--provider", "libvirt", "--parallel")
         self.run("destroy", "--force")  # one by one: side by side they both want to remove the network
         return took_s
 

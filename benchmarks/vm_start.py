@@ -40,7 +40,7 @@ def measure(trial: Trial) -> Iterator[Figure]:
         say(f"vm_start: run {number + 1} of {SAMPLES}")
         starts.append(raw.start_s(trial, 1))
         lines: list[str] = []
-        floors.append(seconds(lambda into=lines: trial.runner.run(argv, timeout_s=120, on_line=into.append)))
+        floors.append(seconds(trial.runner.run, argv, timeout_s=120, on_line=lines.append))
         if not any(READY_LINE in line for line in lines):
             raise LabError("the floor's guest did not print its line", hint="see `invoke lab.doctor`")
         for name, other in others.items():

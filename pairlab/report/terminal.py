@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -243,11 +244,12 @@ def show_exercises(listed: Sequence[Any], *, as_json: bool) -> None:
         console.print(f"--all takes about {figures.duration(total_s)} here, for all{but}")
 
 
-def show_run(ran: Any, *, as_json: bool) -> None:
+def show_run(ran: Any, out: str = "", *, as_json: bool) -> None:
     """What the results of a run say; of several exercises, in the end what became of each.
 
     Args:
         ran: What became of the exercises, as `pairlab.session.exercises.run` tells it.
+        out: The folder that was named for the results; empty for the user's, where reports look for them.
         as_json: Print the complete results as JSON.
     """
     from pairlab.report.results_terminal import plain, show_result
@@ -259,7 +261,8 @@ def show_run(ran: Any, *, as_json: bool) -> None:
         return
     for path, result in results.items():
         show_result(result, as_json=False)
-        print(f"saved in {path}; `invoke report.html` makes a page of it")
+        name = shlex.quote(str(path) if out else path.name)
+        print(f"saved in {path}; `invoke report.html --result {name}` makes a page of it")
     if len(ran.ended) < 2:
         return
     table = Table("exercise", "state", "took", "result", box=None, pad_edge=False)
@@ -271,4 +274,5 @@ def show_run(ran: Any, *, as_json: bool) -> None:
             took = figures.duration(results[each.path].took_s)
         table.add_row(each.name, state, took, plain(each.path.name if each.path else figures.NONE))
     Console(highlight=False).print(table)
-    print(f"`invoke report.html --set {ran.run_set}` makes one page of all of them")
+    name = shlex.quote(out) if out else ran.run_set
+    print(f"`invoke report.html --set {name}` makes one page of all of them")

@@ -103,7 +103,8 @@ def write_html(names: Sequence[str], out: Path, *, run_set: str = "") -> Path:
     Args:
         names: As `find` takes them; none means the newest of each exercise.
         out: The file to write.
-        run_set: Instead of names, the results of one command: its id, or `latest`.
+        run_set: Instead of names, the results of one command: its id, `latest`, or a folder whose newest
+            ones are meant.
 
     Returns:
         Where it is, absolute.
@@ -137,11 +138,12 @@ def lesson_of(result: RunResult) -> Lesson | None:
 
 def _of_set(name: str) -> list[RunResult]:
     """What one command left, in the order in which it was to run."""
-    sets = find_sets(results_dir())
-    chosen = [each for each in sets if name in (LATEST, each.run_set.id)]
+    folder = Path(name) if Path(name).is_dir() else results_dir()
+    sets = find_sets(folder)
+    chosen = [each for each in sets if folder == Path(name) or name in (LATEST, each.run_set.id)]
     if not chosen:
         known = ", ".join(each.run_set.id for each in sets[:5]) or "none"
-        raise UsageError(f"there is no set {name!r} in {results_dir()}", hint=f"the newest sets: {known}")
+        raise UsageError(f"there is no set {name!r} in {folder}", hint=f"the newest sets: {known}")
     kept, order = chosen[0].kept, chosen[0].run_set.exercises
     return [kept[exercise].result for exercise in order if exercise in kept]
 

@@ -123,6 +123,12 @@ def test_the_results_of_one_command_make_one_page(stored: Path, tmp_path: Path) 
     with pytest.raises(UsageError, match="there is no set 'third'") as told:
         reports.write_html([], out, run_set="third")
     assert told.value.hint == "the newest sets: second, first"
+    elsewhere = stored.rename(tmp_path / "elsewhere")
+    reports.write_html([], out, run_set=str(elsewhere))
+    assert "patch of 20261127T000000Z" in out.read_text(encoding="utf-8")
+    (tmp_path / "nothing").mkdir()
+    with pytest.raises(UsageError, match=f"there is no set .* in {tmp_path}/nothing"):
+        reports.write_html([], out, run_set=f"{tmp_path}/nothing")
 
 
 def test_a_page_that_cannot_be_written_is_said(stored: Path, tmp_path: Path) -> None:

@@ -129,6 +129,12 @@ def test_a_lab_name_is_refused_before_anything_is_asked(capsys: pytest.CaptureFi
     assert "'../x' cannot name a lab" in capsys.readouterr().err
 
 
+def terminal_words(ran: Ran, capsys: pytest.CaptureFixture[str], out: str = "") -> list[str]:
+    capsys.readouterr()
+    terminal.show_run(ran, out, as_json=False)
+    return capsys.readouterr().out.split()
+
+
 def test_the_list_tells_what_each_and_all_take(capsys: pytest.CaptureFixture[str]) -> None:
     write_result(patch_result(), results_dir() / "20261124T211500Z-patch.json")
     write_result(cut_short(patch_result()), results_dir() / "20261125T211500Z-patch.json")
@@ -168,6 +174,10 @@ def test_in_the_end_it_is_told_what_became_of_each(
     assert lines[2].startswith("scale vm/1 never answered 20261124T221500Z-scale.json")
     assert lines[3].startswith("stack vm/1 never answered –")
     assert "report.html --set 20261124T211500Z-dev" in lines[4]
+    assert f"--result {done.name}`" in " ".join(terminal_words(ran, capsys))
+    elsewhere = terminal_words(ran, capsys, f"{tmp_path} 2")
+    assert f"report.html --set '{tmp_path} 2'`" in " ".join(elsewhere)
+    assert f"report.html --result {done}`" in " ".join(elsewhere)
     terminal.show_run(ran, as_json=True)
     assert [each["exercise"] for each in json.loads(capsys.readouterr().out)] == ["patch"]
     terminal.show_run(Ran("x", [Ended("patch", done)]), as_json=False)
