@@ -56,12 +56,14 @@ class Variant(_Record):
         title: For a person.
         side: Whose way it is; None for this host itself.
         baseline: A naive way, measured to stand beside the others.
+        emulated: It holds an emulated VM, however the lab's own VMs run.
     """
 
     key: str
     title: str
     side: SideName | None
     baseline: bool = False
+    emulated: bool = False
 
 
 class Sample(_Record):

@@ -13,7 +13,9 @@ from pairlab.results import Conclusion, Figure, RunResult, Variant
 VM = Variant(key="vm", title="VM", side=SideName.VM)
 CONTAINER = Variant(key="container", title="container", side=SideName.CONTAINER)
 IN_VM = Variant(key="container-in-vm", title="container in a VM", side=SideName.VM)
-IN_CONTAINER = Variant(key="vm-in-container", title="VM in a container", side=SideName.CONTAINER)
+IN_CONTAINER = Variant(
+    key="vm-in-container", title="VM in a container", side=SideName.CONTAINER, emulated=True
+)
 HOST = speeds.HOST.model_copy(update={"baseline": True})
 FOUR = (VM, CONTAINER, IN_VM, IN_CONTAINER)
 VARIANTS = (*FOUR, HOST)

@@ -37,7 +37,7 @@ FAILED = Figure(
     "connections, from a second before the change to a second after the last instance is patched.",
 )  # fmt: skip
 GAP = Figure(
-    key="longest-gap", title="longest wait for an answer", unit="s",
+    key="longest-gap", title="longest time in which nobody was answered", unit="s",
     method="Of somebody who asks at the worst moment, and again until it works: from when a request was sent "
     "until it or a later one was answered with 200. Where nothing fails or stalls, an ordinary latency.",
 )  # fmt: skip

@@ -34,7 +34,7 @@ HELD = Figure(
     method="Of the same requests, those that were answered with 200 after more than a second.",
 )  # fmt: skip
 GAP = Figure(
-    key="longest-gap", title="longest wait for an answer", unit="s",
+    key="longest-gap", title="longest time in which nobody was answered", unit="s",
     method="Of somebody who asks at the worst moment, and again until it works: from when a request was sent "
     "until it or a later one was answered with 200.",
 )  # fmt: skip

@@ -33,7 +33,7 @@ FAILED = Figure(
     "connections, from half a second before the release to half a second after every instance is good again.",
 )  # fmt: skip
 GAP = Figure(
-    key="longest-gap", title="longest wait for an answer", unit="s",
+    key="longest-gap", title="longest time in which nobody was answered", unit="s",
     method="Of somebody who asks at the worst moment, and again until it works: from when a request was sent "
     "until it or a later one was answered with 200.",
 )  # fmt: skip
@@ -62,7 +62,7 @@ BEFORE = "is what was written before the release still there?"
 SINCE = "is what was written since the release still there?"
 NEW_HAS = "does the new instance have what was written before?"
 DECLARED = "gone back: does the declaration say what runs?"
-DRIFT = "is drift left?"
+DRIFT = "in the end: is all as it is declared?"
 SUMMARY = (
     SummaryCell(row=Row.ROLLBACK, figure=GOOD_AGAIN.key, label="a bad release, until all is good again"),
     SummaryCell(row=Row.ROLLBACK, figure=SERVED.key),

@@ -131,7 +131,7 @@ class LabExercise:
                 changes.append(f"{question} {answer}")
             if not log.repetition:  # it does not depend on chance: to look once is enough
                 seen = "; ".join(self._lab.drift()) or AS_DECLARED
-                log.finding(plan.DRIFT, seen, "no" if seen == AS_DECLARED else "yes")
+                log.finding(plan.DRIFT, seen, "yes" if seen == AS_DECLARED else "no")
                 changes.append(f"Pulumi's refresh: {seen}")
             for admin in admins:
                 admin.run(["rm", "-f", NOTE_BEFORE, NOTE_SINCE])

@@ -60,7 +60,8 @@ def write_tree(root: Path, folder: str, target: Path) -> None:
         for entry in tar:
             if entry.name.startswith(prefix):
                 content = tar.extractfile(entry) if entry.isreg() else None
-                tree.addfile(entry.replace(name=entry.name.removeprefix(prefix), deep=False), content)
+                entry.name = entry.name.removeprefix(prefix)
+                tree.addfile(entry, content)
 
 
 def _identity(entry: tarfile.TarInfo) -> tuple[Any, ...]:

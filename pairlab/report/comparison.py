@@ -81,6 +81,8 @@ def is_emulated(environment: Environment) -> bool:
 
 def mark_of(variant: Variant, environment: Environment) -> str:
     """What stands with every figure of a variant: how VMs ran; nothing for others."""
+    if variant.emulated:
+        return EMULATED
     if variant.side is not SideName.VM:
         return ""
     return EMULATED if is_emulated(environment) else environment.accelerator

@@ -231,5 +231,11 @@ def _failed(line: Timeline) -> str:
 def _told(line: Timeline) -> str:
     requests = f"{figures.counted(len(line.at_s), 'request')} at {line.rate_hz:g} a second"
     kinds = f" ({_failures(line)})" if line.failed() else ""
-    wait = figures.value("ms", line.longest_gap_s() * 1000)
-    return f"{requests}, {_failed(line)}{kinds}. The longest wait for an answer was {wait}."
+    nobody = figures.value("ms", line.longest_gap_s() * 1000)
+    told = f"{requests}, {_failed(line)}{kinds}. Nobody was answered with 200 for at most {nobody}"
+    good = [ms for ms, status in zip(line.latency_ms, line.status, strict=True) if status == 200]
+    if not good:
+        return f"{told}."
+    held = line.held(HELD_S)
+    slow = f"; {figures.number(held, whole=True)} took more than {HELD_S:g} s" if held else ""
+    return f"{told}. The slowest of the good answers took {figures.value('ms', max(good))}{slow}."

@@ -101,7 +101,7 @@ def test_packages_of_the_tests_are_installed_with_the_others_where_they_are_aske
     host = a_host(tmp_path, ready(**{"dpkg-query": status}))
     assert setup.plan(host) == []
     (step,) = setup.plan(host, packages=packages.TEST_PACKAGES)
-    assert step.change == "install chromium chromium-driver"
+    assert step.change == "install chromium chromium-driver iproute2"
 
 
 def test_another_edition_of_docker_is_not_replaced(tmp_path: Path) -> None:
