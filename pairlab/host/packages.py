@@ -36,7 +36,7 @@ BOOT_PACKAGES = ("grub-common", "grub-pc-bin")
 BUILD_PACKAGES = ("libvirt-dev", "pkg-config", "gcc", "libc6-dev")
 OTHER_PACKAGES = ("openssh-client", "ca-certificates", "curl")
 TEST_PACKAGES = ("chromium", "chromium-driver", "iproute2")
-"""What only the tests need: a browser that opens the reports, and `ip` and `ss` to see what is left of a lab."""
+"""What only the tests need: a browser that opens the reports; `ip` and `ss`, to see what a lab leaves."""
 
 
 def wanted_packages(host: Host, more: Sequence[str] = ()) -> list[str]:

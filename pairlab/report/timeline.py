@@ -22,6 +22,8 @@ NEIGHBOURS = 1.6
 """Intervals of the schedule within which one request follows another with none between."""
 LOOKS = 4
 """Ways in which versions look, in their order of appearance; a fifth one looks like the first."""
+HELD_S = 1.0
+"""Good answers that took longer are told apart."""
 SHARED_FROM = 3.0
 """How many times longer than the shortest the longest timeline may be, and still share its axis."""
 
