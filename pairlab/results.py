@@ -17,6 +17,8 @@ FORMAT = 1
 """Raised when a reader of an older version would misread the document."""
 CLAIM_REPETITIONS = 3
 """Fewest repetitions that a claim may rest on; several samples of one repetition are not independent."""
+HELD_S = 1.0
+"""A request that is answered later was held: somebody has noticed."""
 Unit = Literal["s", "ms", "B", "1", "%", "1/s", "B/s"]
 Verdict = Literal["yes", "no", "cannot", "fact"]
 """As one would wish; not so; this side has no way to do it; nothing to wish for."""
@@ -151,10 +153,10 @@ class Timeline(_Record):
         """Number of requests that did not get a 200."""
         return sum(status != 200 for status in self.status)
 
-    def held(self, limit_s: float) -> int:
-        """Number of requests that got a 200, and waited longer for it."""
+    def held(self) -> int:
+        """Number of requests that got a 200, and waited longer than `HELD_S` for it."""
         return sum(
-            status == 200 and ms > 1000 * limit_s
+            status == 200 and ms > 1000 * HELD_S
             for ms, status in zip(self.latency_ms, self.status, strict=True)
         )
 

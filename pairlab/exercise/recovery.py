@@ -18,11 +18,10 @@ from pairlab.exercise._client import GOOD, Client, Request
 from pairlab.exercise._log import now
 from pairlab.exercise._recovery_engine import try_engine
 from pairlab.exercise._recovery_faults import FAULTS, INDEX, Fault
-from pairlab.results import Conclusion, RunResult
+from pairlab.results import HELD_S, Conclusion, RunResult
 
 STEADY = 10
 """Good answers before and after, at least: half a second of calm at the client's rate."""
-HELD_S = 1.0
 BACK_TIMEOUT_S = 240.0
 
 
@@ -155,7 +154,7 @@ class LabExercise:
         bad = [request.sent for request in requests if _is_bad(request) and request.sent <= repaired]
         log.sample(plan.NOTICED, max([0.0, *(log.elapsed(silent, sent) for sent in bad)]))
         log.sample(plan.FAILED, timeline.failed())
-        log.sample(plan.HELD, timeline.held(HELD_S))
+        log.sample(plan.HELD, timeline.held())
         log.sample(plan.GAP, timeline.longest_gap_s())
 
 

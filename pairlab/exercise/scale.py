@@ -28,7 +28,6 @@ from pairlab.side import Side
 
 STEADY = 10
 """Good answers before and after a change: half a second of calm at the client's rate."""
-HELD_S = 1.0
 READY_TIMEOUT_S = 60.0
 GONE_TIMEOUT_S = 60.0
 IDLE_S = 4.0
@@ -186,7 +185,7 @@ class LabExercise:
         """What users of all these clients suffered, and the first one's longest wait."""
         log = self._log
         log.sample(plan.FAILED, sum(timeline.failed() for timeline in timelines))
-        log.sample(plan.HELD, sum(timeline.held(HELD_S) for timeline in timelines))
+        log.sample(plan.HELD, sum(timeline.held() for timeline in timelines))
         log.sample(plan.GAP, timelines[0].longest_gap_s())
 
 

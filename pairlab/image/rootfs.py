@@ -32,8 +32,8 @@ NO_DOCS = [f"path-exclude=/usr/share/{folder}/*" for folder in UNWANTED]
 NO_DOCS += ["path-include=/usr/share/doc/*/copyright"]
 """dpkg's settings in every image, for what is installed there later too."""
 WITHOUT_DOCS = (
-    f'printf "%s\\n" {shlex.join(NO_DOCS)} > "$1/etc/dpkg/dpkg.cfg.d/pairlab"',
-    'cd "$1/usr/share" && find . -depth -regextype posix-extended '
+    f'--setup-hook=printf "%s\\n" {shlex.join(NO_DOCS)} > "$1/etc/dpkg/dpkg.cfg.d/pairlab"',
+    '--extract-hook=cd "$1/usr/share" && find . -depth -regextype posix-extended '
     f"-regex './({'|'.join(UNWANTED)})/.*' "
     "'(' -type d -empty -o ! -type d ! -path './doc/*/copyright' ')' -delete",
 )
@@ -162,13 +162,7 @@ def make_root(
 
 def _from_nothing() -> list[str]:
     options = ["--variant=essential", "--include=" + ",".join(BASE_PACKAGES), f"--hook-dir={MERGED_USR}"]
-    settings, drop = WITHOUT_DOCS
-    return [
-        *options,
-        f"--setup-hook={settings}",
-        f"--extract-hook={drop}",
-        "--aptopt=Acquire::Languages none",
-    ]
+    return [*options, *WITHOUT_DOCS, "--aptopt=Acquire::Languages none"]
 
 
 def _from_tar(base: Sequence[Path]) -> list[str]:

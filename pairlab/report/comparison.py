@@ -90,7 +90,10 @@ def mark_of(variant: Variant, environment: Environment) -> str:
 
 def emulation_note(result: RunResult) -> str:
     """What a reader must know before any figure of an emulated VM; empty where there is none."""
-    emulated = any(mark_of(variant, result.environment) == EMULATED for variant in result.variants)
+    # A VM that is emulated whatever the others are has its mark, and says nothing of them.
+    emulated = is_emulated(result.environment) and any(
+        mark_of(variant, result.environment) == EMULATED for variant in result.variants
+    )
     reason = result.environment.accelerator_reason
     return (EMULATION + (f" Why: {reason}." if reason else "")) if emulated else ""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pairlab.report import comparison, figures
 from pairlab.report.plot import Axis, log_axis, time_axis
-from pairlab.results import RunResult, Timeline, Variant
+from pairlab.results import HELD_S, RunResult, Timeline, Variant
 
 WIDTH, HEIGHT = 2000, 150
 """Grid of a plot; its height is in pixels, its width is stretched to that of the page."""
@@ -22,8 +22,6 @@ NEIGHBOURS = 1.6
 """Intervals of the schedule within which one request follows another with none between."""
 LOOKS = 4
 """Ways in which versions look, in their order of appearance; a fifth one looks like the first."""
-HELD_S = 1.0
-"""Good answers that took longer are told apart."""
 SHARED_FROM = 3.0
 """How many times longer than the shortest the longest timeline may be, and still share its axis."""
 
@@ -238,6 +236,6 @@ def _told(line: Timeline) -> str:
     good = [ms for ms, status in zip(line.latency_ms, line.status, strict=True) if status == 200]
     if not good:
         return f"{told}."
-    held = line.held(HELD_S)
+    held = line.held()
     slow = f"; {figures.number(held, whole=True)} took more than {HELD_S:g} s" if held else ""
     return f"{told}. The slowest of the good answers took {figures.value('ms', max(good))}{slow}."

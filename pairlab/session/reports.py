@@ -138,9 +138,10 @@ def lesson_of(result: RunResult) -> Lesson | None:
 
 def _of_set(name: str) -> list[RunResult]:
     """What one command left, in the order in which it was to run."""
-    folder = Path(name) if Path(name).is_dir() else results_dir()
+    is_folder = Path(name).is_dir()
+    folder = Path(name) if is_folder else results_dir()
     sets = find_sets(folder)
-    chosen = [each for each in sets if folder == Path(name) or name in (LATEST, each.run_set.id)]
+    chosen = [each for each in sets if is_folder or name in (LATEST, each.run_set.id)]
     if not chosen:
         known = ", ".join(each.run_set.id for each in sets[:5]) or "none"
         raise UsageError(f"there is no set {name!r} in {folder}", hint=f"the newest sets: {known}")

@@ -81,7 +81,8 @@ def test_the_words_say_what_the_plot_shows() -> None:
     ((plot,),) = timelines(with_lines(line)).groups
     assert plot.told == (
         "4\u00a0requests at 1 a second, 2 failed (2 with status 503)."
-        " Nobody was answered with 200 for at most 2\u202f010\u00a0ms. The slowest of the good answers took 10.0\u00a0ms."
+        " Nobody was answered with 200 for at most 2\u202f010\u00a0ms."
+        " The slowest of the good answers took 10.0\u00a0ms."
     )
     assert "4.00\u00a0% of a core" in plot.client
     assert "12.0\u00a0ms behind" in plot.client
