@@ -271,6 +271,19 @@ def _descendants(pid: int) -> list[int]:
     return [each for child in children_of(pid) for each in (child, *_descendants(child))]
 
 
+def running(pid: int) -> tuple[str, list[str]] | None:
+    """A process's name, and what is told of it from its state on; None if it has ended, reaped or not.
+
+    Source: proc_pid_stat(5): the fields 2, and 3 and more; readable by all.
+    """
+    try:
+        head, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
+    except OSError:
+        return None
+    fields = rest.split()
+    return None if fields[0] in ("Z", "X") else (head.partition("(")[2], fields)
+
+
 def children_of(pid: int) -> list[int]:
     """Numbers of a process's children; of one that ended, none.
 

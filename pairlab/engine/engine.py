@@ -24,6 +24,7 @@ from pairlab.engine.recorder import Progress, Recorder, plain
 from pairlab.engine.state_files import FILE, StateFiles, backend_address
 from pairlab.errors import ConflictError, EngineError, LabError, StateLockedError
 from pairlab.model import Outcome
+from pairlab.run import running
 
 Program = Callable[[], None]
 HALF_WRITTEN = re.compile(
@@ -192,7 +193,7 @@ class Engine:
             except (OSError, ValueError):
                 return f"an unreadable lock {path}"
             pid, host = lock.get("pid"), lock.get("hostname")
-            alive = host == os.uname().nodename and Path(f"/proc/{pid}").exists()
+            alive = host == os.uname().nodename and running(pid) is not None
             ended = "still running" if alive else "no longer running here"
             return (
                 f"process {pid} of {lock.get('username')} on {host}, {ended}, since {lock.get('timestamp')}"
@@ -200,7 +201,9 @@ class Engine:
         return None
 
     def unlock(self, lab: str) -> None:
-        """Clear the lab's state lock."""
+        """Clear the lab's state lock, and what its holder left half written."""
+        if self._files:
+            self._files.drop_half_written(lab)
         self._cli(lab, "cancel", "--yes")
 
     def _remove(self, lab: str) -> None:

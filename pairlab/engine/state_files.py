@@ -56,6 +56,14 @@ def _kind(address: str) -> str:
     return re.split(r"(?<=:)/*", address)[0]
 
 
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return True
+
+
 class StateFiles:
     """This project's files in a file backend.
 
@@ -108,13 +116,18 @@ class StateFiles:
         beside = [] if state is None else [state.with_name(state.name + ATTRIBUTES)]
         if state is not None and state.suffix == ".json":
             beside.append(state)
-        try:
-            for path in beside:
-                if path.exists():
-                    json.loads(path.read_bytes())
-        except ValueError:
-            return False
-        return True
+        return all(_is_json(path) for path in beside if path.exists())
+
+    def drop_half_written(self, lab: str) -> None:
+        """Remove what beside a lab's state and its locks a killed engine left half written.
+
+        Nothing of it is needed, but while it is there, no state can be read.
+        """
+        locks = self._root / "locks" / "organization" / PROJECT / lab
+        for beside in (*self._stacks.glob(f"{lab}.json*{ATTRIBUTES}"), *locks.glob(f"*{ATTRIBUTES}")):
+            with contextlib.suppress(FileNotFoundError):
+                if not _is_json(beside):
+                    beside.unlink()
 
     def tidy(self, lab: str) -> None:
         """Remove what is left of a removed state: empty folders, and what a killed engine was writing."""

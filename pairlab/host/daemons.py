@@ -11,14 +11,12 @@ from typing import Any
 from pairlab.errors import HostError
 from pairlab.host.steps import Host, Step
 from pairlab.progress import Progress, heartbeat
-from pairlab.run import tail
+from pairlab.run import running, tail
 
 DAEMONS = ("dockerd", "libvirtd", "virtlogd")
 """In the order in which they can be stopped."""
 ANSWER_TIMEOUT_S = 60.0
 POLL_S = 0.1
-ENDED = ("Z", "X")
-"""States of a process that has ended, and that nobody has asked about yet."""
 STOP_SCHEDULE = "TERM/30/KILL/5"
 CGROUPS = Path("/sys/fs/cgroup")
 # Debian's default asks polkit, which needs a system bus that systemd would start: the socket's group decides
@@ -108,18 +106,15 @@ def running_process(name: str, pid_file: Path) -> dict[str, int] | None:
 
     Returns:
         What no other process has both of: `pid`, and `started` in clock ticks after boot.
-
-    Source: proc_pid_stat(5): the fields 1, 2, 3 and 22, readable by all.
     """
     try:
         pid = int(pid_file.read_text())
-        head, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
     except (OSError, ValueError):
         return None
-    fields = rest.split()
-    if head != f"{pid} ({name}" or fields[0] in ENDED:
+    told = running(pid)
+    if told is None or told[0] != name:
         return None
-    return {"pid": pid, "started": int(fields[19])}
+    return {"pid": pid, "started": int(told[1][19])}
 
 
 def daemon_step(host: Host, daemon: Daemon) -> Step:

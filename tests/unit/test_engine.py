@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lab_commands import until
 
 from pairlab.engine.engine import Engine
 from pairlab.engine.own_files import replace_at_once, write_first
 from pairlab.errors import ConflictError, EngineError, StateLockedError, UsageError
+from pairlab.run import running
 
 ROOT = Path(__file__).resolve().parents[2]
 PENDING = {"type": "creating", "resource": {"type": "docker:index/volume:Volume", "inputs": {"name": "data"}}}
@@ -139,6 +142,30 @@ def test_a_state_that_another_run_is_writing_is_locked(world: World, said: str) 
         world.engine.up("trial", nothing, progress=told, refresh=True)
     assert not isinstance(broken.value, StateLockedError)
     assert said.removeprefix("error: ") in broken.value.message
+
+
+def test_a_lock_is_cleared_with_what_its_holder_left_half_written(world: World) -> None:
+    state = world.lay("stacks", "pairlab", "trial.json", {})
+    lock = world.lock()
+    whole, half, other = (
+        path.with_name(path.name + ".attrs")
+        for path in (state.with_name("trial.json.bak"), state, state.with_name("trial2.json"))
+    )
+    of_lock = lock.with_name(lock.name + ".attrs")
+    whole.write_text("{}")
+    for path in (half, other, of_lock):
+        path.write_text("")
+    world.engine.unlock("trial")
+    assert [path.exists() for path in (whole, half, other, of_lock)] == [True, False, True, False]
+    assert world.cli.calls == ["cancel --yes --stack trial"]
+
+
+def test_a_holder_that_ended_and_was_not_reaped_is_not_running(world: World) -> None:
+    with subprocess.Popen(["true"]) as ended:
+        until(lambda: running(ended.pid) is None, timeout_s=10)
+        lock = world.lock()
+        lock.write_text(json.dumps(json.loads(lock.read_text()) | {"pid": ended.pid}))
+        assert "no longer running here" in str(world.engine.lock_holder("trial"))
 
 
 def test_an_engine_that_fails_in_other_words_is_not_taken_for_a_lock(world: World) -> None:

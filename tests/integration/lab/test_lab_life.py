@@ -144,7 +144,11 @@ def test_a_killed_run_is_cleared_up_by_the_next(commands: Commands, up: str) -> 
     subprocess.run(["pkill", "-KILL", "-f", str(commands.state / "engine")], check=False)
     running.kill()
     running.communicate()
-    subprocess.run(["pkill", "-KILL", "-f", "pulumi.* up .*--stack " + up], check=False)
+    engine = "pulumi.* up .*--stack " + up
+    subprocess.run(["pkill", "-KILL", "-f", engine], check=False)
+    until(lambda: subprocess.run(["pgrep", "-f", engine], check=False).returncode == 1, timeout_s=10)
+    # As if it had been killed while it was writing this.
+    (commands.state / f"pulumi/.pulumi/stacks/pairlab/{up}.json.attrs").write_text("")
     holder = commands.run("lab.unlock", "--lab", up, "--yes").stdout
     assert "the lock was held by process" in holder
     commands.run("lab.up", "--lab", up, "--vms", "2")
