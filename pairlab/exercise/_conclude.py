@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from pairlab.results import (
@@ -57,12 +58,23 @@ def combined(how: Callable[..., float], *groups: Sequence[Sample]) -> list[Sampl
         how: What becomes of one value a figure.
         groups: The samples of each figure, at least of one.
     """
-    at = [{(s.repetition, s.instance): s for s in group} for group in groups]
+    at = [_by_occurrence(group) for group in groups]
     return [
         first.model_copy(update={"value": how(*(each[key].value for each in at))})
         for key, first in at[0].items()
         if all(key in each for each in at)
     ]
+
+
+def _by_occurrence(samples: Sequence[Sample]) -> dict[tuple[int, str | None, int], Sample]:
+    """Samples by repetition, instance, and how many of the two came before: one may start twice in one."""
+    seen: Counter[tuple[int, str | None]] = Counter()
+    found: dict[tuple[int, str | None, int], Sample] = {}
+    for sample in samples:
+        whose = (sample.repetition, sample.instance)
+        found[(*whose, seen[whose])] = sample
+        seen[whose] += 1
+    return found
 
 
 def order(
@@ -106,6 +118,19 @@ def agreed(found: Sequence[Finding]) -> Verdict | None:
     """The verdict of findings on one question, if there are enough for a claim and all agree."""
     alike = len({finding.verdict for finding in found}) == 1
     return found[0].verdict if enough(found) and alike else None
+
+
+def observed(found: Sequence[Finding]) -> str:
+    """How often findings were made on one question, and whether they agree."""
+    seen = (
+        "the same in each repetition" if agreed(found) else "too few, or they differ between the repetitions"
+    )
+    return f"{counted(len(found), 'observation')}, {seen}"
+
+
+def counted(count: int, thing: str) -> str:
+    """`1 repetition`, `3 repetitions`."""
+    return f"{count} {thing if count == 1 else f'{thing}s'}"
 
 
 def sentence(variant: Variant) -> str:

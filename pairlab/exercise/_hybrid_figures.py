@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pairlab.differences import Row, SummaryCell
 from pairlab.exercise import _overhead_figures as speeds
-from pairlab.exercise._conclude import agreed, claim_less, compare, order, sentence
+from pairlab.exercise._conclude import agreed, claim_less, compare, counted, order, sentence
 from pairlab.model import SideName
 from pairlab.results import Conclusion, Figure, RunResult, Variant
 
@@ -152,6 +152,6 @@ def _kernel(result: RunResult, variant: Variant) -> Conclusion:
     return Conclusion(
         text=f"{sentence(variant)}: the workload runs on {whose}.",
         carried=agreed(found) is not None,
-        basis=f"boot ids, read in {len(found)} repetitions",
+        basis=f"boot ids, read in {counted(len(found), 'repetition')}",
         variants=[variant.key],
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pairlab.differences import Row, SummaryCell
 from pairlab.exercise import _isolation_attacked as attacked
-from pairlab.exercise._conclude import compare, sentence
+from pairlab.exercise._conclude import compare, counted, sentence
 from pairlab.model import SideName
 from pairlab.results import CLAIM_REPETITIONS, Conclusion, Figure, RunResult, Variant, enough
 
@@ -91,6 +91,6 @@ def _crossed(result: RunResult, variant: Variant) -> Conclusion:
     return Conclusion(
         text=f"{sentence(variant)}: the boundary held {held}",
         carried=agreed,
-        basis=f"{len(by_repetition)} repetitions of {len(asked)} questions: {same}",
+        basis=f"{counted(len(by_repetition), 'repetition')} of {len(asked)} questions: {same}",
         variants=[variant.key],
     )

@@ -31,7 +31,7 @@ TIMES = {
     name: Figure(
         key=f"time-{name}", title=f"{title}: time", unit="s",
         method="From the start of the command on this host to its end, of all where it takes several; "
-        "without what takes it back.",
+        "without what takes it back. What goes by ssh opens a connection of its own.",
     )
     for name, title in OPERATIONS.items()
 }  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pairlab.differences import Row, SummaryCell
-from pairlab.exercise._conclude import agreed, compare, sentence, without_failures
+from pairlab.exercise._conclude import agreed, compare, counted, sentence, without_failures
 from pairlab.model import SideName
 from pairlab.results import CLAIM_REPETITIONS, Conclusion, Figure, RunResult, Variant, enough
 
@@ -17,14 +17,14 @@ LAST = Figure(
     method="The same, until every instance has answered with the new version.",
 )  # fmt: skip
 IN_ALL = Figure(
-    key="patched-in-all", title="last instance patched, its image built before", unit="s",
+    key="patched-in-all", title="last instance patched, building its image included", unit="s",
     method="The same, and for a rebuild the time that its image took to build, for nobody has it before. In "
     "place both are the same.",
 )  # fmt: skip
 INSTALLED = Figure(
     key="installed", title="package installed everywhere", unit="s",
-    method="In place: from the start of the change until apt has ended in the last instance. Whether what "
-    "runs is the new version is another matter.",
+    method="In place: from the start of the change until apt, and in a VM the restart of the service after "
+    "it, has ended in the last instance. Whether what runs is the new version is another matter.",
 )  # fmt: skip
 BUILD = Figure(
     key="build", title="building the image", unit="s",
@@ -77,7 +77,7 @@ CHANGED_FILES = Figure(
 DIFFERING = Figure(
     key="differing", title="instances that differ from the others afterwards", unit="1",
     method="After a restart, a kill and a scale-out by one: instances whose package list is not that of the "
-    "largest group of equal ones.",
+    "largest group of equal ones. None differs, too, where all have lost the update.",
 )  # fmt: skip
 ROLLBACK = Figure(
     key="rollback", title="rolling back", unit="s",
@@ -194,9 +194,9 @@ def _survival(result: RunResult, variant: Variant) -> Conclusion:
     asked = [[f for f in found if f.question == question] for question in {f.question for f in found}]
     alike = all(len({f.verdict for f in each}) == 1 for each in asked)
     often = bool(asked) and enough(*asked)
-    basis = f"{len(found)} observations, the same in each repetition"
+    basis = f"{counted(len(found), 'observation')}, the same in each repetition"
     if not alike:
         basis = "the repetitions differ"
     elif not often:
-        basis = f"{len(found)} observations, of fewer than {CLAIM_REPETITIONS} repetitions"
+        basis = f"{counted(len(found), 'observation')}, of fewer than {CLAIM_REPETITIONS} repetitions"
     return Conclusion(text=text, carried=often and alike, basis=basis, variants=[variant.key])

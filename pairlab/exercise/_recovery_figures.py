@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pairlab.differences import Row, SummaryCell
-from pairlab.exercise._conclude import agreed, claim_less, compare, sentence
+from pairlab.exercise._conclude import agreed, claim_less, compare, observed, sentence
 from pairlab.model import SideName
 from pairlab.results import Conclusion, Figure, RunResult, Variant
 
@@ -111,10 +111,9 @@ def _who(result: RunResult, variant: Variant) -> Conclusion:
     verdict = agreed(found)
     helped = any(finding.verdict == "yes" for finding in found)
     ending = "it comes back without anybody's help" if helped else "nobody brings it back"
-    seen = "the same in each repetition" if verdict else "too few, or they differ between the repetitions"
     return Conclusion(
         text=f"{sentence(variant)}: {ending}.",
         carried=verdict is not None,
-        basis=f"{len(found)} observations, {seen}",
+        basis=observed(found),
         variants=[variant.key],
     )

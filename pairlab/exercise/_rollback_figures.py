@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pairlab.differences import Row, SummaryCell
-from pairlab.exercise._conclude import agreed, compare, order, sentence, without_failures
+from pairlab.exercise._conclude import agreed, compare, observed, order, sentence, without_failures
 from pairlab.model import SideName
 from pairlab.results import Conclusion, Figure, RunResult, Variant
 
@@ -101,10 +101,9 @@ def _says(result: RunResult, variant: Variant, question: str, yes: str, no: str)
     found = [f for f in result.findings if f.variant == variant.key and f.question == question]
     verdict = agreed(found)
     affirmed = any(finding.verdict == "yes" for finding in found)
-    seen = "the same in each repetition" if verdict else "too few, or they differ between the repetitions"
     return Conclusion(
         text=f"{sentence(variant)}: {yes if affirmed else no}.",
         carried=verdict is not None,
-        basis=f"{len(found)} observations, {seen}",
+        basis=observed(found),
         variants=[variant.key],
     )

@@ -54,8 +54,9 @@ def spike(steady: Client) -> Spike:
     """
     steady.await_ended(len(steady.requests) + int(CALM_S * RATE_HZ))
     calm_end = time.monotonic()
-    with Client(steady.port, steady.path, SPIKE_HZ) as burst:
-        burst.await_ended(int(SPIKE_HZ * SPIKE_S))
+    most = int(SPIKE_HZ * SPIKE_S)
+    with Client(steady.port, steady.path, SPIKE_HZ, most) as burst:
+        burst.await_ended(most)
     sent = [request.sent for request in burst.requests]
     start, end = min(sent), max(sent)
     # The step began with calm: where the spike was, only these tell.

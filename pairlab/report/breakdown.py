@@ -99,7 +99,8 @@ def _breakdown(
 ) -> Breakdown:
     titles = {each.key: each.title.rpartition(": ")[2] for each in result.figures}
     count = len(result.values(figure.key, variant.key))
-    which = f", the median of {count}" if count > 1 else ""
+    middle = "the median" if count % 2 else "the lower of the two in the middle"
+    which = f", {middle} of {count}" if count > 1 else ""
     return Breakdown(
         variant=variant,
         look=variant.side or "host",

@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -219,7 +220,9 @@ class LabSide:
         """See `Side.operations`."""
         self.host()
         domain, pool = self._running(index, tier).handle, f"{PROJECT}-{self._context.lab}"
-        return read_operations(self._objects, domain, pool, self._ssh(index, tier), folder)
+        # As somebody types them: each opens its own connection.
+        runner = replace(self._ssh(index, tier), control=None)
+        return read_operations(self._objects, domain, pool, runner, folder)
 
     def logs(
         self,
