@@ -47,8 +47,13 @@ def claim_less(
     variants = list(dict.fromkeys(variant.key for variant in about))
     if is_less(less[1], more[1]):
         return Conclusion(text=claim, carried=True, basis=basis, variants=variants)
-    reason = "the ranges overlap" if enough(less[1], more[1]) else "too few repetitions"
-    return Conclusion(text=claim, carried=False, basis=f"{basis}: {reason}", variants=variants)
+    reason = too_few(less[1], more[1]) or ": the ranges overlap"
+    return Conclusion(text=claim, carried=False, basis=basis + reason, variants=variants)
+
+
+def too_few(*groups: Sequence[Sample]) -> str:
+    """The end of a basis that says why nothing is claimed, where there are too few samples; else nothing."""
+    return "" if enough(*groups) else ": too few repetitions"
 
 
 def combined(how: Callable[..., float], *groups: Sequence[Sample]) -> list[Sample]:
@@ -104,12 +109,13 @@ def without_failures(result: RunResult, failed: Figure, variant: Variant, what: 
         variant: Whose.
         what: What was done meanwhile, such as `one after the other`.
     """
-    counted = result.samples_of(failed.key, variant.key)
-    counts = ", ".join(f"{sample.value:g}" for sample in counted) or "none measured"
+    measured = result.samples_of(failed.key, variant.key)
+    counts = ", ".join(f"{sample.value:g}" for sample in measured) or "none measured"
+    has_failed = any(sample.value for sample in measured)
     return Conclusion(
         text=f"{sentence(variant)}, {what}: no request failed.",
-        carried=enough(counted) and not any(sample.value for sample in counted),
-        basis=f"failed requests in each repetition: {counts}",
+        carried=enough(measured) and not has_failed,
+        basis=f"failed requests in each repetition: {counts}" + ("" if has_failed else too_few(measured)),
         variants=[variant.key],
     )
 

@@ -7,7 +7,7 @@ from operator import sub, truediv
 from statistics import median
 
 from pairlab.differences import Row, SummaryCell
-from pairlab.exercise._conclude import claim_less, combined, compare, scale, told
+from pairlab.exercise._conclude import claim_less, combined, compare, scale, told, too_few
 from pairlab.exercise._line import line
 from pairlab.model import SideName
 from pairlab.results import Conclusion, Figure, RunResult, Variant, enough
@@ -130,7 +130,7 @@ AVAILABLE = Figure(
 FIT = Figure(
     key="fit", title="further instances that would fit", unit="1", better="higher",
     method="That, divided by the host memory of each further instance: as many as could be at rest. If each "
-    "came to use all that it may, fewer fit; see what was found.",
+    "came to use all that it may, fewer fit: the conclusions tell how many.",
 )  # fmt: skip
 FIGURES = (
     MEMORY, HOLDER, GUEST, TRANSLATED, KERNEL, CHARGED, CACHE, MOST, PROCESSES, THREADS, INSIDE, DESCRIPTORS,
@@ -199,7 +199,8 @@ def _without_translation(result: RunResult) -> Iterator[Conclusion]:
         text=f"About {median(share):.0%} of an emulated VM's memory is code that emulation translated: with"
         " hardware virtualisation it would not be there.",
         carried=enough(translated),
-        basis=f"{TRANSLATED.title}: {short}; its share is {min(share):.0%} to {max(share):.0%}",
+        basis=f"{TRANSLATED.title}: {short}; its share is {min(share):.0%} to {max(share):.0%}"
+        + too_few(translated),
         variants=[VM_REST.key],
     )
 
@@ -225,7 +226,7 @@ def _slope(result: RunResult, side: SideName) -> Conclusion:
         carried=enough(*each_count) and half < slope,
         basis=f"line of least squares through {len(points)} measurements of {counts} and {COUNTS[-1]}"
         f" instances at rest: {slope:.4g} {unit} each, 95 % confidence {slope - half:.4g} to"
-        f" {slope + half:.4g}; {start:.3g} {unit} for none",
+        f" {slope + half:.4g}; {start:.3g} {unit} for none" + too_few(*each_count),
         variants=[variant.key],
     )
 
@@ -251,6 +252,7 @@ def _room(result: RunResult, side: SideName) -> Conclusion:
         basis += f"; {int(available / most)} if each used all that it may"
     if 0 < translated < further:
         basis += f"; {int(available / (further - translated))} without the code that emulation translated"
+    basis += too_few(result.samples_of(FIT.key, variant.key))
     return Conclusion(
         text=f"About {int(median(fits))} further {name}s would fit into this host's memory.",
         carried=enough(result.samples_of(FIT.key, variant.key)) and lowest > 0,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from pairlab.differences import Row, SummaryCell
 from pairlab.exercise import _isolation_attacked as attacked
 from pairlab.exercise._conclude import compare, counted, sentence
@@ -85,7 +87,8 @@ def _crossed(result: RunResult, variant: Variant) -> Conclusion:
     agreed = enough(found) and all(each == by_repetition[0] for each in by_repetition)
     crossed = by_repetition[0] if by_repetition else set[str]()
     asked = dict.fromkeys(f.question for f in found)
-    named = ", ".join(dict.fromkeys(each.partition(":")[0] for each in asked if each in crossed))
+    topics = Counter(each.partition(":")[0] for each in asked if each in crossed)
+    named = ", ".join(f"{topic} ({often})" if often > 1 else topic for topic, often in topics.items())
     held = f"at all but {len(crossed)} points: {named}." if crossed else "at every point."
     same = "the same in each" if agreed else f"they differ, or are fewer than {CLAIM_REPETITIONS}"
     return Conclusion(

@@ -75,9 +75,9 @@ class LabExercise:
 
     def repetition(self, number: int) -> None:
         """One, two and four instances a side at rest; then all of them serving."""
-        self._fresh += 1
         memory: dict[SideName, dict[int, int]] = {side: {} for side in SideName}
         for count in plan.COUNTS:
+            self._fresh += 1  # a guest's memory grows with its age: all of them begin anew
             with self._log.step("declare", count=count) as changes:
                 self._lab.declare(
                     Declaration(count, count, fresh_vms=self._fresh, fresh_containers=self._fresh)

@@ -234,7 +234,8 @@ def _difference(figure: Figure, entries: Sequence[Entry]) -> str:
     """Which of two variants, one a side, has less of a figure, if their samples carry that."""
     vms, containers = ([entry for entry in entries if entry.side is side] for side in SideName)
     if len(vms) != 1 or len(containers) != 1:
-        return ""
+        apart = vms and containers and not enough(*(entry.samples for entry in entries))
+        return "no claim: too few repetitions" if apart else ""
     (vm,), (container,) = vms, containers
     about = ", of emulated VMs" if vm.is_emulated else ""
     if is_less(container.samples, vm.samples):
