@@ -73,7 +73,8 @@ BUSY = tuple(key for key in CONDITIONS if key != "calm")
 _OTHERS = (
     f"From the start of a request at the front door to the end of its answer, of {RATE_HZ:g} requests a"
     f" second over {WINDOW_S:g} s, without those that the busy instance itself answered. The client and the"
-    " front door use the same processors of this host."
+    " front door use the same processors of this host. With two instances that is half of them, of which the"
+    " slowest hundredth are one or two."
 )
 P50 = {
     key: Figure(key=f"p50-{key}", title=f"others' median latency {when}", unit="ms", method=_OTHERS)

@@ -116,7 +116,7 @@ CONTAINER = Variant(key="container", title="container", side=SideName.CONTAINER)
 VM = Variant(key="vm", title="VM", side=SideName.VM)
 VARIANTS = (HOST, CONTAINER, VM)
 PLACES = {SideName.CONTAINER: CONTAINER, SideName.VM: VM}
-HOW = {Accelerator.TCG: "emulated VM (tcg)", Accelerator.KVM: "VM (kvm)"}
+HOW = {Accelerator.TCG: "VM (tcg)", Accelerator.KVM: "VM (kvm)"}
 
 
 def variants(accelerator: Accelerator) -> Sequence[Variant]:

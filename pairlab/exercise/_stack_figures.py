@@ -103,7 +103,8 @@ CACHE = Figure(
 )  # fmt: skip
 INSTANCE_MEMORY = Figure(
     key="instance-memory", title="one more instance: memory", unit="B",
-    method="What holds an instance and what its boundary holds, together.",
+    method="What holds an instance and what its boundary holds, together. An emulated VM's grows with "
+    "its age, and with each look, by the code that emulation translates: later repetitions find more.",
 )  # fmt: skip
 INSTANCE_PROCESSES = Figure(
     key="instance-processes", title="one more instance: processes", unit="1",

@@ -262,7 +262,7 @@ def test_programs_that_are_not_the_same_are_refused(lab: FakeLab, monkeypatch: p
     monkeypatch.setattr("pairlab.exercise._overhead_place.digest", lambda runner, folder: next(digests))
     with pytest.raises(ExerciseError, match="not the same files in every place") as refused:
         start(lab)[0].prepare()
-    assert "emulated VM (tcg): another" not in refused.value.message
+    assert "VM (tcg): another" not in refused.value.message
     assert "another" in refused.value.details
 
 
@@ -329,5 +329,5 @@ def test_too_little_or_too_scattered_carries_nothing() -> None:
 
 
 def test_the_title_of_the_vm_says_how_it_runs() -> None:
-    assert [variant.title for variant in plan.variants(Accelerator.TCG)][2] == "emulated VM (tcg)"
+    assert [variant.title for variant in plan.variants(Accelerator.TCG)][2] == "VM (tcg)"
     assert [variant.title for variant in plan.variants(Accelerator.KVM)][2] == "VM (kvm)"
