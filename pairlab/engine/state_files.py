@@ -108,7 +108,10 @@ class StateFiles:
 
     def locks(self, lab: str) -> list[Path]:
         """Locks of a lab's state; each tells who holds it."""
-        return sorted((self._root / "locks" / "organization" / PROJECT / lab).glob("*.json"))
+        return sorted(self._locks_of(lab).glob("*.json"))
+
+    def _locks_of(self, lab: str) -> Path:
+        return self._root / "locks" / "organization" / PROJECT / lab
 
     def are_whole(self, lab: str) -> bool:
         """Whether a lab's state and what lies beside it can be read: then nobody is just writing them."""
@@ -123,8 +126,8 @@ class StateFiles:
 
         Nothing of it is needed, but while it is there, no state can be read.
         """
-        locks = self._root / "locks" / "organization" / PROJECT / lab
-        for beside in (*self._stacks.glob(f"{lab}.json*{ATTRIBUTES}"), *locks.glob(f"*{ATTRIBUTES}")):
+        of_state = self._stacks.glob(f"{lab}.json*{ATTRIBUTES}")
+        for beside in (*of_state, *self._locks_of(lab).glob(f"*{ATTRIBUTES}")):
             with contextlib.suppress(FileNotFoundError):
                 if not _is_json(beside):
                     beside.unlink()

@@ -71,10 +71,10 @@ def combined(how: Callable[..., float], *groups: Sequence[Sample]) -> list[Sampl
     ]
 
 
-def _by_occurrence(samples: Sequence[Sample]) -> dict[tuple[int, str | None, int], Sample]:
+def _by_occurrence(samples: Sequence[Sample]) -> dict[tuple[int, str, int], Sample]:
     """Samples by repetition, instance, and how many of the two came before: one may start twice in one."""
-    seen: Counter[tuple[int, str | None]] = Counter()
-    found: dict[tuple[int, str | None, int], Sample] = {}
+    seen: Counter[tuple[int, str]] = Counter()
+    found: dict[tuple[int, str, int], Sample] = {}
     for sample in samples:
         whose = (sample.repetition, sample.instance)
         found[(*whose, seen[whose])] = sample

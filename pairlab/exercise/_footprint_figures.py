@@ -7,7 +7,7 @@ from operator import sub, truediv
 from statistics import median
 
 from pairlab.differences import Row, SummaryCell
-from pairlab.exercise._conclude import claim_less, combined, compare, scale, told, too_few
+from pairlab.exercise._conclude import claim_less, combined, compare, counted, scale, told, too_few
 from pairlab.exercise._line import line
 from pairlab.model import SideName
 from pairlab.results import Conclusion, Figure, RunResult, Variant, enough
@@ -94,14 +94,10 @@ KERNEL = Figure(
 )  # fmt: skip
 
 
-def _of(count: int) -> str:
-    return f"{count} instances" if count > 1 else "1 instance"
-
-
 TOTAL = {
     count: Figure(
         key=f"memory-of-{count}",
-        title=f"host memory of {_of(count)}",
+        title=f"host memory of {counted(count, 'instance')}",
         unit="B",
         method="Of all instances of the side, at rest: memory of their processes, as above, and what the"
         " host's kernel keeps for them.",
@@ -111,7 +107,7 @@ TOTAL = {
 DISK = {
     count: Figure(
         key=f"disk-of-{count}",
-        title=f"disk of {_of(count)}",
+        title=f"disk of {counted(count, 'instance')}",
         unit="B",
         method="What they share, once, and what each has of its own, at the same moment.",
     )
@@ -252,11 +248,11 @@ def _room(result: RunResult, side: SideName) -> Conclusion:
         basis += f"; {int(available / most)} if each used all that it may"
     if 0 < translated < further:
         basis += f"; {int(available / (further - translated))} without the code that emulation translated"
-    basis += too_few(result.samples_of(FIT.key, variant.key))
+    samples = result.samples_of(FIT.key, variant.key)
     return Conclusion(
         text=f"About {int(median(fits))} further {name}s would fit into this host's memory.",
-        carried=enough(result.samples_of(FIT.key, variant.key)) and lowest > 0,
-        basis=basis,
+        carried=enough(samples) and lowest > 0,
+        basis=basis + too_few(samples),
         variants=[variant.key],
     )
 
