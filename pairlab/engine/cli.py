@@ -25,6 +25,9 @@ from pairlab.run import Runner
 INSTALLER_CONNECT_TIMEOUT_S = 8
 INSTALLER_TIMEOUT_S = 600.0
 
+_VERSIONS: dict[tuple[Path, int, int], str] = {}
+"""An executable, its inode and when it was last changed (ns) -> the version that it said."""
+
 # The official installer has no time-outs of its own; urllib takes the default of new sockets. It runs in a
 # process of its own, so that it can be ended.
 _INSTALL = """
@@ -49,11 +52,6 @@ class PulumiCli:
     path: Path
     version: str
     origin: str
-
-    @property
-    def root(self) -> Path | None:
-        """For `pulumi.automation.PulumiCommand(root)`; None means the one on PATH."""
-        return None if self.origin == "PATH" else self.path.parent.parent
 
 
 def find_cli(cache: Path, runner: Runner) -> PulumiCli | None:
@@ -144,14 +142,20 @@ def _cached(cache: Path) -> Path:
 
 
 def _version_of(executable: Path, runner: Runner) -> str | None:
+    """Asked once of each state of the file: the CLI takes a good part of a second to say it."""
     try:
-        done = runner.run(
-            [str(executable), "version"], env={"PULUMI_SKIP_UPDATE_CHECK": "true"}, timeout_s=30
-        )
-    except CommandError:
+        found = executable.stat()
+        state = (executable, found.st_ino, found.st_mtime_ns)
+        if state not in _VERSIONS:
+            argv, environment = [str(executable), "version"], {"PULUMI_SKIP_UPDATE_CHECK": "true"}
+            said = runner.run(argv, env=environment, timeout_s=30).stdout.strip()
+            match = re.match(r"v?(\d+\.\d+\.\d+)", said)
+            if match is None:
+                return None
+            _VERSIONS[state] = match[1]
+    except (OSError, CommandError):
         return None
-    match = re.match(r"v?(\d+\.\d+\.\d+)", done.stdout.strip())
-    return match[1] if match else None
+    return _VERSIONS[state]
 
 
 def _number(version: str) -> tuple[int, ...]:

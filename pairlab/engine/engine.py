@@ -6,21 +6,20 @@ import json
 import os
 import re
 import secrets
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import yaml
-from pulumi import automation
 from pulumi.automation import errors as automation_errors
 
+from pairlab.engine.cli import PulumiCli
 from pairlab.engine.interrupt import interruptible, write_apart
 from pairlab.engine.own_files import replace_at_once, write_first
 from pairlab.engine.plugins import PluginUse
 from pairlab.engine.recorder import Progress, Recorder, plain
+from pairlab.engine.sdk import Command, Stack, Workspace
 from pairlab.engine.state_files import FILE, StateFiles, backend_address
 from pairlab.errors import ConflictError, EngineError, LabError, StateLockedError
 from pairlab.model import Outcome
@@ -40,7 +39,7 @@ class Engine:
     """Pulumi for this project, in a directory of its own.
 
     Args:
-        cli_root: Directory with `bin/pulumi`, or None for the one on PATH.
+        cli: The Pulumi CLI.
         state: pairlab's state directory; holds the default backend, the passphrase and the manifest.
         manifest: The project's `Pulumi.yaml`.
         plugins: Package -> the plugin that serves it.
@@ -55,7 +54,7 @@ class Engine:
 
     def __init__(
         self,
-        cli_root: Path | None,
+        cli: PulumiCli,
         state: Path,
         manifest: Path,
         plugins: Mapping[str, PluginUse],
@@ -69,9 +68,7 @@ class Engine:
         self._work_dir = state / "engine"
         self._work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._write_manifest(manifest, plugins, launchers)
-        cli = cli_root / "bin" / "pulumi" if cli_root else Path(shutil.which("pulumi") or "pulumi")
-        write_apart(cli, self._work_dir)
-        self._command = automation.PulumiCommand(str(self._work_dir), skip_version_check=True)
+        self._command = Command(write_apart(cli.path, self._work_dir), cli.version)
 
     def labs(self) -> list[str]:
         """Names of the labs in this backend.
@@ -245,17 +242,21 @@ class Engine:
             write_first(path, secrets.token_urlsafe(32))
         return path
 
-    def _workspace(self, program: Program | None) -> automation.LocalWorkspace:
-        return automation.LocalWorkspace(
+    def _workspace(self, program: Program | None) -> Workspace:
+        return Workspace(
             work_dir=str(self._work_dir),
             program=program,
             env_vars=self._environment(),
             pulumi_command=self._command,
         )
 
-    def _stack(self, lab: str, program: Program) -> automation.Stack:
+    def _stack(self, lab: str, program: Program) -> Stack:
+        workspace = self._workspace(program)
         with self._explained(lab):
-            return automation.Stack.create_or_select(lab, self._workspace(program))
+            if not self._exists(lab):
+                with suppress(automation_errors.StackAlreadyExistsError):  # another run made it meanwhile
+                    workspace.create_stack(lab)
+            return Stack(lab, workspace)
 
     @contextmanager
     def _explained(self, lab: str = "", problems: Sequence[str] = ()) -> Iterator[None]:
@@ -282,7 +283,7 @@ class Engine:
         return self.lock_holder(lab) is not None or self._files.are_whole(lab)
 
     def _run(
-        self, lab: str, program: Program, progress: Progress, operate: Callable[[Any, Any], Any]
+        self, lab: str, program: Program, progress: Progress, operate: Callable[[Stack, Recorder], object]
     ) -> Outcome:
         recorder = Recorder(progress)
         stack = self._stack(lab, program)

@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def write_apart(cli: Path, root: Path) -> None:
+def write_apart(cli: Path, root: Path) -> Path:
     """Write `bin/pulumi` that is the CLI in a session of its own, where no Ctrl-C but ours reaches it.
 
     A second one would end it at once, and a terminal sends one to each process that it started.
@@ -28,10 +28,13 @@ def write_apart(cli: Path, root: Path) -> None:
     Args:
         cli: The CLI.
         root: Directory of the `bin`.
+
+    Returns:
+        What was written.
     """
-    replace_at_once(
-        root / "bin" / "pulumi", f'#!/bin/sh\nexec setsid {shlex.quote(str(cli))} "$@"\n', mode=0o700
-    )
+    path = root / "bin" / "pulumi"
+    replace_at_once(path, f'#!/bin/sh\nexec setsid {shlex.quote(str(cli))} "$@"\n', mode=0o700)
+    return path
 
 
 def interruptible(operate: Callable[[], Result], progress: Progress) -> Result:

@@ -85,7 +85,7 @@ class Workbench:
         cli = pulumi_cli(self.cache, self.runner, progress=self.progress, allow_install=True)
         launchers = write_launchers(state_dir() / "plugins")
         plugins = choose_plugins(settings.plugins)
-        return Engine(cli.root, state_dir(), ROOT / "Pulumi.yaml", plugins, launchers)
+        return Engine(cli, state_dir(), ROOT / "Pulumi.yaml", plugins, launchers)
 
     def side(self, lab: str, name: SideName, settings: Settings | None = None) -> sides.Side:
         """One half of a lab; works also for a lab whose records are lost.

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from lab_commands import until
 
+from pairlab.engine.cli import PulumiCli
 from pairlab.engine.engine import Engine
 from pairlab.engine.own_files import replace_at_once, write_first
 from pairlab.errors import ConflictError, EngineError, StateLockedError, UsageError
@@ -42,6 +43,10 @@ class Cli:
         )
 
     @property
+    def found(self) -> PulumiCli:
+        return PulumiCli(self.home / "bin/pulumi", "3.259.0", "cache")
+
+    @property
     def calls(self) -> list[str]:
         return [line.removeprefix("--non-interactive ") for line in self._notes.read_text().splitlines()]
 
@@ -53,9 +58,10 @@ class Cli:
         script = self.home / "bin/pulumi"
         script.parent.mkdir(parents=True)
         script.write_text(
-            f'#!/bin/sh\n[ $1 = version ] && {{ echo v3.259.0; exit; }}\necho "$@" >> {self._notes}\n'
-            f"for known in {self.home}/*-* {self.home}/preview; do\n"
-            '  case "$*" in *"$(basename "$known" | tr - " ")"*) . "$known";; esac\ndone\n'
+            f'#!/bin/sh\necho "$@" >> {self._notes}\n'
+            f"for known in {self.home}/*-* {self.home}/preview {self.home}/up; do\n"
+            '  [ -f "$known" ] || continue\n'
+            '  case " $* " in *" $(basename "$known" | tr - " ") "*) . "$known";; esac\ndone\n'
         )
         script.chmod(0o755)
         self._notes.touch()
@@ -94,7 +100,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.delenv("PULUMI_BACKEND_URL", raising=False)
     cli = Cli(tmp_path / "cli")
     cli.install()
-    engine = Engine(cli.home, tmp_path / "state", ROOT / "Pulumi.yaml", {}, {})
+    engine = Engine(cli.found, tmp_path / "state", ROOT / "Pulumi.yaml", {}, {})
     return World(cli, engine, tmp_path / "state/pulumi/.pulumi")
 
 
@@ -118,6 +124,13 @@ def test_what_is_removed_is_this_projects_alone(world: World) -> None:
     assert all(path.is_file() for path in kept)
 
 
+def test_each_operation_on_a_lab_that_is_there_starts_the_cli_once(world: World) -> None:
+    world.lay("stacks", "pairlab", "trial.json", {})
+    world.engine.up("trial", nothing, progress=told, refresh=True)
+    world.engine.refresh("trial", nothing, progress=told)
+    assert [call.split()[0] for call in world.cli.calls] == ["up", "refresh"]
+
+
 def test_a_lab_that_another_run_has_is_not_made_anew_nor_removed(world: World) -> None:
     world.cli.answer("stack init", error="error: stack 'organization/pairlab/trial' already exists")
     with pytest.raises(ConflictError, match="another run made it"):
@@ -130,7 +143,7 @@ def test_a_lab_that_another_run_has_is_not_made_anew_nor_removed(world: World) -
 @pytest.mark.parametrize("said", [HALF, "error: EOF", "error: unexpected end of JSON input"])
 def test_a_state_that_another_run_is_writing_is_locked(world: World, said: str) -> None:
     attributes = world.lay("stacks", "pairlab", "trial.json", {}).with_name("trial.json.attrs")
-    world.cli.answer("stack select", error=said)
+    world.cli.answer("up", error=said)
     lock = world.lock()
     with pytest.raises(StateLockedError, match=rf"locked by process {os.getpid()} of me .* still running"):
         world.engine.up("trial", nothing, progress=told, refresh=True)
@@ -169,7 +182,7 @@ def test_a_holder_that_ended_and_was_not_reaped_is_not_running(world: World) -> 
 
 
 def test_an_engine_that_fails_in_other_words_is_not_taken_for_a_lock(world: World) -> None:
-    world.cli.answer("stack select", error="error: rpc error: code = Unavailable desc = EOF\nmore")
+    world.cli.answer("up", error="error: rpc error: code = Unavailable desc = EOF\nmore")
     with pytest.raises(EngineError, match="rpc error") as told_so:
         world.engine.up("trial", nothing, progress=told, refresh=True)
     assert not isinstance(told_so.value, StateLockedError)
@@ -197,7 +210,7 @@ def test_nothing_is_cleared_while_another_run_is_at_work(world: World) -> None:
 
 def make_elsewhere(world: World, address: str, monkeypatch: pytest.MonkeyPatch) -> Engine:
     monkeypatch.setenv("PULUMI_BACKEND_URL", address)
-    return Engine(world.cli.home, world.pulumi.parents[1], ROOT / "Pulumi.yaml", {}, {})
+    return Engine(world.cli.found, world.pulumi.parents[1], ROOT / "Pulumi.yaml", {}, {})
 
 
 def test_a_wrong_backend_is_told_with_the_next_step(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -63,9 +63,9 @@ def put(folder: Path, name: str, content: str = "") -> Path:
     return folder / name
 
 
-def get(cache: Path, runner: AnsweringRunner, told: list[str] | None = None) -> tuple[str, str, Path | None]:
+def get(cache: Path, runner: AnsweringRunner, told: list[str] | None = None) -> tuple[str, str, Path]:
     found = pulumi_cli(cache, runner, progress=(told if told is not None else []).append, allow_install=True)
-    return found.origin, found.version, found.root
+    return found.origin, found.version, found.path
 
 
 @pytest.mark.parametrize("version", [f"v{PINNED}\n", "v3.999.0-dev.1\n", "4.0.0\n"])
@@ -73,7 +73,7 @@ def test_a_new_enough_one_on_path_is_used(path: Path, tmp_path: Path, version: s
     put(path, "pulumi", version)
     found = find_cli(tmp_path, Tools(installer=False))
     assert found is not None
-    assert (found.origin, found.root, found.path) == ("PATH", None, path / "pulumi")
+    assert (found.origin, found.path) == ("PATH", path / "pulumi")
 
 
 @pytest.mark.parametrize("version", ["v3.100.0\n", "garbage\n", ""])
@@ -83,11 +83,11 @@ def test_an_older_or_broken_one_on_path_is_passed_over(path: Path, tmp_path: Pat
 
 
 def test_the_cached_one_is_used_and_nothing_is_installed(path: Path, tmp_path: Path) -> None:
-    root = tmp_path / "pulumi" / PINNED
-    put(root / "bin", "pulumi", f"v{PINNED}\n")
+    cli = put(tmp_path / "pulumi" / PINNED / "bin", "pulumi", f"v{PINNED}\n")
     runner = Tools(installer=False)
-    assert get(tmp_path, runner) == ("cache", PINNED, root)
-    assert len(runner.asked) == 1
+    assert get(tmp_path, runner) == ("cache", PINNED, cli)
+    assert get(tmp_path, runner) == ("cache", PINNED, cli)
+    assert len(runner.asked) == 1  # its version is asked once
 
 
 def test_without_leave_to_install_it_is_said(path: Path, tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_without_leave_to_install_it_is_said(path: Path, tmp_path: Path) -> None
 def test_the_official_installer_comes_before_a_build(path: Path, tmp_path: Path) -> None:
     put(path, "go")
     runner = Tools(installer=True, go="1.99")
-    assert get(tmp_path, runner) == ("installer", PINNED, tmp_path / "pulumi" / PINNED)
+    assert get(tmp_path, runner) == ("installer", PINNED, tmp_path / "pulumi" / PINNED / "bin/pulumi")
     assert not any(argv[1] == "build" for argv in runner.asked)
 
 
@@ -107,7 +107,8 @@ def test_an_unreachable_installer_falls_through_visibly_to_the_hosts_go(path: Pa
     put(path, "go")
     told: list[str] = []
     runner = Tools(installer=False, go="1.99")
-    assert get(tmp_path, runner, told) == ("built from source", PINNED, tmp_path / "pulumi" / PINNED)
+    cli = tmp_path / "pulumi" / PINNED / "bin/pulumi"
+    assert get(tmp_path, runner, told) == ("built from source", PINNED, cli)
     assert any("official Pulumi installer cannot be used" in line for line in told)
     assert not any("pip" in argv for argv in runner.asked)
     assert get(tmp_path, runner)[0] == "cache"
