@@ -10,7 +10,7 @@ from pairlab import exercise
 from pairlab.circumstances import Environment, RunSet
 from pairlab.errors import ConflictError, UsageError
 from pairlab.report import comparison
-from pairlab.results import RunResult
+from pairlab.results import RunResult, Variant
 from pairlab.session.run_sets import Kept, find_sets
 
 VARIES = {"load_before", "load_after", "accelerator_reason"}
@@ -88,7 +88,12 @@ def _planned(name: str, kept: Kept | None) -> Planned:
 
 def _measures_the_same(result: RunResult) -> bool:
     kind = exercise.load(result.exercise)
-    return (result.figures, result.variants) == (list(kind.figures), list(kind.variants))
+    return (result.figures, _untitled(result.variants)) == (list(kind.figures), _untitled(kind.variants))
+
+
+def _untitled(variants: Sequence[Variant]) -> list[Variant]:
+    """Variants without their titles, in which an exercise may say what of the lab it found."""
+    return [variant.model_copy(update={"title": ""}) for variant in variants]
 
 
 def check_same(planned: Sequence[Planned], environment: Environment, vms: int, replicas: int) -> None:

@@ -80,6 +80,7 @@ class Script:
         self.trouble = dict(trouble or {})
         self.ran: list[tuple[str, int]] = []
         self.worked_on = "the same as ever"
+        self.titled = ""
 
     def load(self, name: str) -> Any:
         """Takes the place of `exercise.load`."""
@@ -90,12 +91,14 @@ class Script:
             is_long = name == "two"
             vms = replicas = 1
             figures: ClassVar[Sequence[Figure]] = [READY]
-            variants: ClassVar[Sequence[Variant]] = VARIANTS
+            variants: Sequence[Variant] = VARIANTS
             summary: ClassVar[Sequence[Any]] = []
             example: ClassVar[Mapping[str, Any]] = {}
 
             def __init__(self, lab: Any, log: Log) -> None:
                 self.log = log
+                if script.titled:
+                    self.variants = [v.model_copy(update={"title": script.titled}) for v in VARIANTS]
 
             def prepare(self) -> str:
                 with self.log.doing(VARIANTS[0]):

@@ -116,6 +116,15 @@ def test_an_exercise_that_measures_something_else_by_now_begins_anew(
     assert planned[0].kept is None
 
 
+def test_what_an_exercise_says_of_the_lab_in_its_titles_is_no_other_measurement(trial: MakeTrial) -> None:
+    made = trial(Script())
+    made.script.titled = "VM (tcg)"
+    (path,) = made.run([Planned("one")]).paths
+    assert {variant.title for variant in read_result(path).variants} == {"VM (tcg)"}
+    _, (planned,) = plan(made.out, "trial", ["one"], None)
+    assert planned.is_done
+
+
 def test_with_nothing_to_resume_the_next_step_is_told(interrupted: Trial) -> None:
     for lab, names in (("trial", ["three"]), ("other", ALL)):
         with pytest.raises(UsageError, match="nothing to resume") as told:
