@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC
 
-from pairlab.model import SideName
-from pairlab.results import RunResult
+from pairlab.model import Accelerator, SideName
+from pairlab.results import RunResult, Variant
 
 COLUMNS = (
     "exercise", "variant", "side", "baseline", "figure", "unit", "repetition", "instance", "value",
@@ -25,8 +25,8 @@ def rows(named: Sequence[tuple[str, RunResult]]) -> Iterator[dict[str, object]]:
 
     Yields:
         A value for each of `COLUMNS`. `repetition` counts from 0, `value` is in `unit`, `instance` is empty
-        for a side as a whole; `accelerator` is how VMs ran, and empty for what is no VM; `date` is when the
-        run began, in UTC.
+        for a side as a whole; `accelerator` is how its VM ran, and empty where there is none; `date` is when
+        the run began, in UTC.
     """
     for name, result in named:
         figures = {figure.key: figure for figure in result.figures}
@@ -43,12 +43,18 @@ def rows(named: Sequence[tuple[str, RunResult]]) -> Iterator[dict[str, object]]:
                 "repetition": sample.repetition,
                 "instance": sample.instance,
                 "value": sample.value,
-                "accelerator": result.environment.accelerator if variant.side is SideName.VM else "",
+                "accelerator": _accelerator(variant, result),
                 "date": result.started.astimezone(UTC).isoformat(timespec="seconds"),
                 "lab": result.lab,
                 "complete": result.complete,
                 "result": name,
             }
+
+
+def _accelerator(variant: Variant, result: RunResult) -> str:
+    if variant.emulated:
+        return Accelerator.TCG
+    return result.environment.accelerator if variant.side is SideName.VM else ""
 
 
 def as_csv(named: Sequence[tuple[str, RunResult]]) -> str:

@@ -28,9 +28,15 @@ def test_every_sample_is_a_row_that_tells_what_it_is_of() -> None:
     }  # fmt: skip
 
 
-def test_only_samples_of_vms_have_an_accelerator() -> None:
-    rows = list(export.rows([("a.json", patch_result(accelerator="kvm"))]))
-    assert {(row["side"], row["accelerator"]) for row in rows} == {("vm", "kvm"), ("container", "")}
+def test_only_samples_of_vms_have_an_accelerator_and_those_of_one_in_a_container_their_own() -> None:
+    result = patch_result(accelerator="kvm")
+    nested = [
+        each.model_copy(update={"emulated": each.key == "container-rebuild"}) for each in result.variants
+    ]
+    rows = list(export.rows([("a.json", result.model_copy(update={"variants": nested}))]))
+    assert {(row["side"], row["variant"] == "container-rebuild", row["accelerator"]) for row in rows} == {
+        ("vm", False, "kvm"), ("container", False, ""), ("container", True, "tcg")
+    }  # fmt: skip
 
 
 def test_several_results_stand_one_after_the_other_and_incomplete_ones_say_so() -> None:
