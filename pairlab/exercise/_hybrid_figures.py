@@ -88,7 +88,7 @@ FIGURES = (
 
 THE_KERNEL = "whose kernel does the workload run on?"
 SAME_IMAGE = "is it the very image that the plain container starts from?"
-PRIVILEGES = "does a container that holds a VM need power over its host?"
+PRIVILEGES = "does a container that holds a VM do without power over its host?"
 HARDWARE = "may a VM in a container use the CPU's virtualisation?"
 COMPARED = "how does its speed compare with this host's?"
 WATCHED = "who sees that the nested instance is well?"

@@ -149,9 +149,9 @@ def _tell_power(holder: Runner, log: Log) -> list[str]:
     power = f"user {user}, capabilities {capabilities}, device /dev/kvm: {device}"
     log.finding(
         plan.PRIVILEGES,
-        f"no: QEMU emulates and passes connections on as any program could ({power})"
+        f"yes: QEMU emulates and passes connections on as any program could ({power})"
         if has_none
-        else f"it has some ({power})",
+        else f"no: it has some ({power})",
         "yes" if has_none else "no",
     )
     if device == "none":
