@@ -44,7 +44,8 @@ LINES = {
 }  # fmt: skip
 POSSIBLE = Figure(
     key="possible", title="operations that the stack's own tools can do", unit="1", better="higher",
-    method=f"Of {len(OPERATIONS)} everyday operations, those for which there is a command that worked.",
+    method=f"Of {len(OPERATIONS)} everyday operations, those for which there is a command that worked; "
+    "ssh is one of a VM's tools.",
 )  # fmt: skip
 TOOLS = Figure(
     key="tools", title="programs that it takes for them", unit="1",

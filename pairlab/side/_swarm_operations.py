@@ -56,7 +56,9 @@ def read_operations(objects: SwarmObjects, container: str, lab: str, folder: Pat
             files=(image,),
             declared="the image's recipe, from which another host builds the same",
         ),
-        "events": Operation(docker("events", "--since", "10m", "--until", "0s")),
+        "events": Operation(
+            docker("events", "--since", "10m", "--until", "0s", "--filter", f"container={container}")
+        ),
         "update": Operation(
             docker(
                 "service", "update", "--detach", "--no-resolve-image", "--label-add", f"{MARK}=1", service

@@ -58,7 +58,8 @@ class FakeSide:
         )
         known["shell"] = Operation(("other", "--key", "long"), shown="other uname")
         if self.name is SideName.VM:
-            known["log"] = known["events"] = Operation(cannot="nothing is kept")
+            known["log"] = Operation(("other", "--key", "log"), shown="other journal")
+            known["events"] = Operation(cannot="nothing is kept")
         return known
 
     def host(self) -> Tool:
@@ -120,17 +121,18 @@ def test_an_instance_whose_log_is_read_was_asked_for_its_page(visits: list[tuple
 def test_every_operation_is_done_counted_and_told() -> None:
     log, reader = run(FakeLab())
     assert reader.read == ["look", "reach", "change", "carry"]
-    assert samples(log, "possible") == {"vm": 10, "container": 12}
+    assert samples(log, "possible") == {"vm": 11, "container": 12}
     assert samples(log, "tools") == {"vm": 2, "container": 2}
     assert samples(log, "declared") == {"vm": 1, "container": 1}
     assert samples(log, "lines-list") == {"vm": 2, "container": 2}
     assert samples(log, "lines-shell") == {"vm": 1, "container": 1}
-    assert samples(log, "time-log").keys() == {"container"}
+    assert samples(log, "lines-log") == {"vm": 1, "container": 2}
     assert all(value >= 0 for value in samples(log, "time-pause").values())
     assert samples(log, "time-events").keys() == {"container"}
     assert samples(log, "lines-export") == {"vm": 4, "container": 4}
     found = {(f.variant, f.question): f for f in log.findings}
-    assert found["vm", plan.how("log")].verdict == "cannot"
+    assert found["vm", plan.how("log")].answer == "other journal"
+    assert found["vm", plan.how("events")].verdict == "cannot"
     assert found["vm", plan.how("shell")].answer == "other uname"
     assert found["vm", plan.how("export")].answer == "tool export ./disk && tool export ./kernel: 2.0 MiB"
     assert found["vm", plan.whether_declared("export")].verdict == "yes"

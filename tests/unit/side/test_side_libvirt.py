@@ -75,3 +75,5 @@ def test_a_vm_s_image_is_all_that_it_starts_from(boot: str, parts: list[str]) ->
     assert tuple(command[-3] for command in commands) == tuple(map(str, export.files))
     assert known["limit"].told in described
     assert "keeps no events" in known["events"].cannot
+    assert known["log"].shown == "ssh lab@10.0.0.9 journalctl --no-pager --lines=100"
+    assert known["log"].argv[-1] == "journalctl --no-pager --lines=100"
