@@ -22,13 +22,18 @@ if TYPE_CHECKING:
 INDEX = 0
 """Number of the instance that each fault is done to."""
 NOBODY_S = 4.0
-"""How long one is watched that nobody is expected to bring back; a service manager takes no second."""
+"""How long one is watched that nobody is told to bring back; a service manager takes about a second."""
 SILENT_S = 7.0
 """The same where the front door is still to find out: its health checks and its clients wait for answers."""
+HANG_S = 40.0
+"""The same where an orchestrator is told to bring it back, but may not notice. It brings back one that hangs
+after half a minute: three health checks, each of 5 s and 2 s after the one before; 5 s to end; 1 s; a start.
+"""
 ALONE_S = 8.0
 """The same where an orchestrator is told to do nothing; otherwise it takes about half of that."""
 SUPERVISOR_S = 90.0
 """How long a supervisor gets; an orchestrator awaits several failed health checks and a grace period."""
+ORCHESTRATOR = "the orchestrator"
 RUNNING = ("running", "idle")
 DROP_IN = "/run/systemd/system/{unit}.d/pairlab-recovery.conf"
 """Below /run: gone after a reboot in any case."""
@@ -40,11 +45,13 @@ class Fault(ABC):
     Attributes:
         variant: Its key is also that of the step that teaches it.
         watch_s: How long to wait whether the instance comes back by itself.
+        supervisor: Who is told to bring it back; empty for nobody.
         renews: Whoever serves afterwards was started anew.
     """
 
     variant: ClassVar[Variant]
     watch_s: ClassVar[float] = NOBODY_S
+    supervisor: ClassVar[str] = ""
     renews: ClassVar[bool] = True
 
     def __init__(self, lab: Lab) -> None:
@@ -65,6 +72,10 @@ class Fault(ABC):
     @abstractmethod
     def repair(self) -> None:
         """What a person does, who knows."""
+
+    def is_coming_back(self) -> bool:
+        """Whether somebody has begun to bring it back, which no client can see yet."""
+        return False
 
     def stack_says(self) -> str:
         """What its stack tells of the instance, now."""
@@ -115,6 +126,7 @@ class VmAppTold(VmApp):
 
     variant = plan.VM_APP_TOLD
     watch_s = SUPERVISOR_S
+    supervisor = "systemd"
 
     @contextmanager
     def arranged(self, log: Log) -> Iterator[None]:
@@ -157,6 +169,10 @@ class VmKilled(Fault):
         """See `Fault.repair`: declare what is declared already, so that drift is put right."""
         self.lab.declare(self.lab.declared, refresh=True)
 
+    def is_coming_back(self) -> bool:
+        """See `Fault.is_coming_back`: to boot takes longer than it is watched."""
+        return not self.stack_knows(self.stack_says())
+
 
 class Frozen(Fault):
     """An instance stops where it is."""
@@ -196,12 +212,15 @@ class ContainerFrozen(Frozen):
     """A container's processes stop; the host's kernel still takes in connections for them."""
 
     variant = plan.CONTAINER_FROZEN
+    watch_s = HANG_S
+    supervisor = ORCHESTRATOR
 
 
 class ContainerFault(Fault):
     """One that an orchestrator is there for."""
 
     watch_s = SUPERVISOR_S
+    supervisor = ORCHESTRATOR
 
     def repair(self) -> None:
         """See `Fault.repair`: have all containers replaced."""
@@ -263,6 +282,7 @@ class ContainerAlone(ContainerKilled):
 
     variant = plan.CONTAINER_ALONE
     watch_s = ALONE_S
+    supervisor = ""
 
     @contextmanager
     def arranged(self, log: Log) -> Iterator[None]:

@@ -17,7 +17,8 @@ HAND = Figure(
     key="by-hand", title="back after somebody acted", unit="s",
     method="Time to repair where no supervisor did it: from the start of the repair (a service start, a "
     "thaw, a declaration, an engine's start) to the end of the instance's first good answer; where an engine "
-    "ended, of the last instance's. How long it takes until somebody acts is not in it.",
+    "ended, of the last instance's. How long it takes until somebody acts is not in it, nor how long it was "
+    "watched before whether a supervisor would.",
 )  # fmt: skip
 NOTICED = Figure(
     key="noticed", title="the front door avoids it after", unit="s",
@@ -108,12 +109,11 @@ def conclude(result: RunResult) -> list[Conclusion]:
 
 def _who(result: RunResult, variant: Variant) -> Conclusion:
     found = [f for f in result.findings if f.variant == variant.key and f.question == WHO]
-    verdict = agreed(found)
-    helped = any(finding.verdict == "yes" for finding in found)
-    ending = "it comes back without anybody's help" if helped else "nobody brings it back"
+    answers = {finding.answer for finding in found}
+    who = min(answers) if len(answers) == 1 else "the same each time"
     return Conclusion(
-        text=f"{sentence(variant)}: {ending}.",
-        carried=verdict is not None,
+        text=f"{sentence(variant)}: brought back by {who}.",
+        carried=agreed(found) is not None and len(answers) == 1,
         basis=observed(found),
         variants=[variant.key],
     )

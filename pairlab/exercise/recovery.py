@@ -17,7 +17,7 @@ from pairlab.exercise import _recovery_figures as plan
 from pairlab.exercise._client import GOOD, Client, Request
 from pairlab.exercise._log import now
 from pairlab.exercise._recovery_engine import try_engine
-from pairlab.exercise._recovery_faults import FAULTS, INDEX, Fault
+from pairlab.exercise._recovery_faults import FAULTS, INDEX, SUPERVISOR_S, Fault
 from pairlab.results import HELD_S, Conclusion, RunResult
 
 STEADY = 10
@@ -85,7 +85,7 @@ class LabExercise:
                 began = now()
                 fault.strike()
                 struck = now()
-                alone = client.saw_answer(name, since=struck, timeout_s=fault.watch_s)
+                alone = self._await_supervisor(fault, client, struck)
                 repaired = now()
                 changes.append(self._tell_who(fault, alone))
             if not alone:
@@ -98,13 +98,21 @@ class LabExercise:
         self._check(fault, before, alone)
         self._measure(client.requests, name, began, repaired, alone)
 
+    def _await_supervisor(self, fault: Fault, client: Client, struck: float) -> bool:
+        """Whether anybody brings the instance back; who has begun to in time gets as long as it takes."""
+        name = fault.fleet.name(INDEX)
+        if client.saw_answer(name, since=struck, timeout_s=fault.watch_s):
+            return True
+        return fault.is_coming_back() and client.saw_answer(name, since=struck, timeout_s=SUPERVISOR_S)
+
     def _tell_who(self, fault: Fault, alone: bool) -> str:
-        if not alone:
-            answer = f"nobody within {fault.watch_s:g} s"
-        elif fault.fleet.side is plan.VM:
-            answer = "systemd, as its unit says so"
+        if alone:
+            answer = (
+                f"{fault.supervisor}, as it is told" if fault.supervisor else "somebody else than pairlab"
+            )
         else:
-            answer = f"the orchestrator, {fault.side.kind}"
+            told = f"though {fault.supervisor} is told to" if fault.supervisor else "and nobody is told to"
+            answer = f"nobody within {fault.watch_s:g} s, {told}"
         self._log.finding(plan.WHO, answer, "yes" if alone else "no")
         return f"{fault.fleet.name(INDEX)} is brought back by {answer}"
 

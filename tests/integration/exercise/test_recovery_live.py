@@ -74,6 +74,11 @@ def test_supervisors_bring_back_what_they_see_and_are_told_to(result: RunResult)
     engines = {"vm-engine", "container-engine"}
     assert verdicts(result, "who brings it back?", "yes") - engines == BY_ITSELF
     assert verdicts(result, "who brings it back?", "no") - engines == BY_HAND
+    nobody = {f.variant: f.answer for f in result.findings if f.answer.startswith("nobody within")}
+    assert nobody["container-frozen"] == "nobody within 40 s, though the orchestrator is told to"
+    assert {nobody[variant].partition(", ")[2] for variant in BY_HAND - {"container-frozen"}} == {
+        "and nobody is told to"
+    }
     assert {s.variant for s in result.samples if s.figure == "out"} == BY_ITSELF
     assert {s.variant for s in result.samples if s.figure == "by-hand"} - engines == BY_HAND
 

@@ -41,16 +41,22 @@ def test_a_silence_is_the_longest_one_that_ends_after_the_fault() -> None:
         silence(requests, "vm/0", 5.0)
 
 
-def finished(who: dict[Variant, list[Verdict]], out: dict[Variant, list[float]]) -> RunResult:
+LONGEST_REPAIR_S = 3 * (2 + 5) + 5 + 1 + 5
+"""Of a container that hangs: failed health checks, grace, delay, and a start that passes its health check."""
+NOBODY: tuple[Verdict, str] = ("no", "nobody within 4 s, and nobody is told to")
+SWARM: tuple[Verdict, str] = ("yes", "the orchestrator, as it is told")
+
+
+def finished(who: dict[Variant, list[tuple[Verdict, str]]], out: dict[Variant, list[float]]) -> RunResult:
     """A run with these findings, and these seconds by supervisors; of the rest nothing was measured."""
     return patch_result().model_copy(
         update={
             "figures": list(plan.FIGURES),
             "variants": list(plan.VARIANTS),
             "findings": [
-                Finding(variant=variant.key, repetition=n, question=plan.WHO, answer="-", verdict=verdict)
-                for variant, verdicts in who.items()
-                for n, verdict in enumerate(verdicts)
+                Finding(variant=variant.key, repetition=n, question=plan.WHO, answer=answer, verdict=verdict)
+                for variant, answers in who.items()
+                for n, (verdict, answer) in enumerate(answers)
             ],
             "samples": [
                 Sample(figure=plan.OUT.key, variant=variant.key, repetition=n, value=value)
@@ -64,17 +70,18 @@ def finished(who: dict[Variant, list[Verdict]], out: dict[Variant, list[float]])
 def test_what_each_repetition_found_is_claimed_and_nothing_else() -> None:
     result = finished(
         {
-            plan.VM_KILLED: ["no", "no", "no"],
-            plan.CONTAINER_KILLED: ["yes", "yes", "yes"],
-            plan.VM_APP: ["no", "yes", "no"],
-            plan.CONTAINER_HUNG: ["yes", "yes"],
+            plan.VM_KILLED: [NOBODY] * 3,
+            plan.CONTAINER_KILLED: [SWARM] * 3,
+            plan.VM_APP: [NOBODY, ("yes", "systemd, as it is told"), NOBODY],
+            plan.VM_FROZEN: [NOBODY, NOBODY, ("no", "nobody within 7 s, and nobody is told to")],
+            plan.CONTAINER_HUNG: [SWARM] * 2,
         },
         {plan.VM_APP_TOLD: [0.4, 0.5, 0.6], plan.CONTAINER_KILLED: [2.0, 2.5, 3.0]},
     )
     claimed = [c.text for c in plan.conclude(result) if c.carried]
     assert claimed == [
-        "VMs, instance killed: nobody brings it back.",
-        "Containers, instance killed: it comes back without anybody's help.",
+        "VMs, instance killed: brought back by nobody within 4 s, and nobody is told to.",
+        "Containers, instance killed: brought back by the orchestrator, as it is told.",
         "Where it is told to, systemd brings back a killed app sooner than the orchestrator brings back"
         " a killed container.",
     ]
@@ -86,6 +93,12 @@ def test_every_fault_is_a_variant_and_is_taught() -> None:
     for kind in FAULTS:
         assert len(taught[kind.variant.key].text.split()) > 20
         assert kind.__abstractmethods__ == frozenset()
+
+
+def test_what_an_orchestrator_is_told_to_bring_back_is_watched_for_longer_than_it_needs() -> None:
+    supervised = {kind.variant: kind.watch_s for kind in FAULTS if kind.supervisor}
+    assert min(supervised.values()) == supervised[plan.CONTAINER_FROZEN] > LONGEST_REPAIR_S
+    assert not {plan.VM_KILLED, plan.VM_FROZEN, plan.VM_HUNG, plan.CONTAINER_ALONE} & supervised.keys()
 
 
 @pytest.mark.parametrize(

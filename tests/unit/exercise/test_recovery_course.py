@@ -115,7 +115,7 @@ def test_what_nobody_brings_back_is_repaired_by_hand_and_timed_apart(port: int, 
     assert measured["failed"] == 0
     assert measured["noticed"] == 0
     told = {finding.question: (finding.verdict, finding.answer) for finding in log.findings}
-    assert told[plan.WHO] == ("no", "nobody within 0.5 s")
+    assert told[plan.WHO] == ("no", "nobody within 0.5 s, and nobody is told to")
     assert told[plan.KNOWS] == ("yes", "fake says 'off'")
     assert told[plan.SEES] == ("yes", "Domain vm-0: running differs")
     assert lab.looked == 2  # and once more when it was repaired, so that the next look does not see that
@@ -127,6 +127,27 @@ def test_what_comes_back_by_itself_is_timed_by_its_silence(port: int, log: Log) 
     assert 0.4 < measured["out"] < 2
     assert "by-hand" not in measured
     assert [(finding.question, finding.verdict) for finding in log.findings] == [(plan.WHO, "yes")]
+
+
+def test_one_that_somebody_has_begun_to_bring_back_gets_the_time_that_it_takes(port: int, log: Log) -> None:
+    class Booting(Supervised):
+        watch_s = 0.1
+
+        def is_coming_back(self) -> bool:
+            return True
+
+    attempt(Booting, FakeLab(port), log)
+    told = [(finding.verdict, finding.answer) for finding in log.findings]
+    assert told == [("yes", "somebody else than pairlab")]
+
+
+def test_who_was_told_and_did_not_is_named(port: int, log: Log) -> None:
+    class Ignored(Lost):
+        supervisor = "the orchestrator"
+
+    attempt(Ignored, FakeLab(port), log)
+    (who,) = (finding.answer for finding in log.findings if finding.question == plan.WHO)
+    assert who == "nobody within 0.5 s, though the orchestrator is told to"
 
 
 def test_of_many_the_one_that_fails_has_had_its_turn_before(port: int, log: Log) -> None:
