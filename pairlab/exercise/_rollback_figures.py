@@ -9,16 +9,19 @@ from pairlab.results import Conclusion, Figure, RunResult, Variant
 
 LOOKS, LOOK_EVERY_S = 3, 2.0
 """A release is bad after so many failed health checks in a row, so far apart: what containers are held to."""
+WATCH_S = 20.0
+"""How long a bad release is watched on: an orchestrator, whose checks count after 10 s, decides sooner."""
 
 GOOD_AGAIN = Figure(
     key="good-again", title="every instance good again", unit="s",
     method="From the start of the release (a declaration, or the first file written) until the way back is "
     "over and every instance has answered well to a request sent after that. How it is noticed that the "
-    "release is bad is in it.",
+    f"release is bad is in it; not in it are the {WATCH_S:g} s for which a bad VM is then watched, to see "
+    "whether anybody else goes back.",
 )  # fmt: skip
 BACK = Figure(
     key="back", title="of which the way back", unit="s",
-    method="From the third failed health check, with which somebody decides to go back, to the same end. An "
+    method="From when somebody decides to go back, as soon as it is no longer watched, to the same end. An "
     "orchestrator does not tell when it decides.",
 )  # fmt: skip
 SERVED = Figure(
@@ -44,7 +47,7 @@ READY = Figure(
 LOST = Figure(
     key="lost", title="time that an instance lost", unit="s",
     method="How much further its clock is behind this host's after the way back than before the release: "
-    "what it did in that time is undone.",
+    "what it did in that time is undone. The seconds for which it was watched are not in it.",
 )  # fmt: skip
 FIGURES = (GOOD_AGAIN, BACK, SERVED, FAILED, GAP, READY, LOST)
 
@@ -88,7 +91,7 @@ def conclude(result: RunResult) -> list[Conclusion]:
                 "A bad release beside what runs costs fewer requests than one in place."),
         *(without_failures(result, FAILED, variant, "a bad release") for variant in VARIANTS),
         *(_says(result, variant, WHO, "somebody goes back without being told",
-                "nobody goes back without being told") for variant in VARIANTS),
+                f"nobody goes back within {WATCH_S:g} s without being told") for variant in VARIANTS),
         *(_says(result, variant, BEFORE, "what was written before the release is kept",
                 "what was written before the release is lost") for variant in VARIANTS),
         *(_says(result, variant, SINCE, "what was written since the release is kept",

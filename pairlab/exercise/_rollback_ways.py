@@ -37,7 +37,8 @@ class Way(ABC):
     Attributes:
         variant: Its key is also that of the step that teaches the release.
         began: When the release began, on the clock of all measurements.
-        decided: When it was found bad; None where somebody else decides, and does not tell.
+        decided: When it was decided to go back; None where somebody else decides, and does not tell.
+        watched_s: For how long nothing was done after it was found bad, to see whether anybody goes back.
     """
 
     variant: ClassVar[Variant]
@@ -49,6 +50,7 @@ class Way(ABC):
         self.fleet = Fleet(lab, self.variant.side)
         self.began = 0.0
         self.decided: float | None = None
+        self.watched_s = 0.0
 
     @contextmanager
     def arranged(self) -> Iterator[None]:
@@ -99,7 +101,31 @@ class Way(ABC):
                 raise ExerciseError(f"{self.fleet.name(index)} never answered", hint="see `invoke lab.logs`")
             # One that does not answer yet is starting.
             failed += status > 0
+
+    def watch(self, index: int, who_must: str) -> str:
+        """See whether anybody goes back from an instance of the release that was found bad.
+
+        Args:
+            index: Number of the instance.
+            who_must: Who has to go back where nobody does, and how.
+
+        Returns:
+            What was seen.
+        """
+        usual, start, status = self.fleet.usual(index), now(), 0
+        while status != _inside.WELL and now() < start + plan.WATCH_S:
+            time.sleep(plan.LOOK_EVERY_S)
+            status = _inside.health_status(usual, self.lab.workload)
         self.decided = now()
+        self.watched_s = self.decided - start
+        if status == _inside.WELL:
+            seen = f"{self.fleet.name(index)} was well again after {self.watched_s:.0f} s"
+            self.log.finding(plan.WHO, seen, "yes")
+        else:
+            health = f"answers its health check with {status}" if status else "answers no health check"
+            seen = f"nobody within {plan.WATCH_S:g} s: {self.fleet.name(index)} still {health}"
+            self.log.finding(plan.WHO, f"{seen}; {who_must}", "no")
+        return seen
 
 
 class Rollout(Way):
@@ -180,8 +206,7 @@ class Kept(Way):
             with self.meanwhile(lambda: write_all(all_admins, NOTE_SINCE)):
                 self.find_bad(INDEX)
             changes.append(f"{name} has failed {plan.LOOKS} health checks")
-        told = "nobody watches what is done inside a VM: who releases must look, and put it back"
-        self.log.finding(plan.WHO, told, "cannot")
+            changes.append(self.watch(INDEX, "who releases must look, and put it back"))
 
     def go_back(self) -> None:
         """See `Way.go_back`."""
@@ -194,7 +219,7 @@ class Kept(Way):
     def settle(self) -> None:
         """See `Way.settle`: its clock was put back too."""
         lost_s = self._ahead_s - _inside.clock_ahead_s(self.fleet.usual(INDEX))
-        self.log.sample(plan.LOST, lost_s, instance=self.fleet.name(INDEX))
+        self.log.sample(plan.LOST, lost_s - self.watched_s, instance=self.fleet.name(INDEX))
         self.fleet.admin(INDEX).run(["date", f"--set=@{time.time():.3f}"])
 
 
@@ -219,8 +244,7 @@ class Beside(Way):
             with self.meanwhile(lambda: self._look_for_note(index)):
                 self.find_bad(index)
             changes.append(f"{self.fleet.name(index)} has failed {plan.LOOKS} health checks")
-        told = "Pulumi made what was declared, and is content: who releases must look, and declare it back"
-        self.log.finding(plan.WHO, told, "no")
+            changes.append(self.watch(index, "who releases must look, and declare it back"))
 
     def go_back(self) -> None:
         """See `Way.go_back`."""

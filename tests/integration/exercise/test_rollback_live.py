@@ -36,7 +36,11 @@ def test_it_is_complete(result: RunResult) -> None:
 
 
 def test_only_an_orchestrator_goes_back_by_itself_and_only_a_vm_is_put_back(result: RunResult) -> None:
-    assert verdicts(result, plan.WHO) == {ROLLOUT: "yes", KEPT: "cannot", BESIDE: "no"}
+    assert verdicts(result, plan.WHO) == {ROLLOUT: "yes", KEPT: "no", BESIDE: "no"}
+    for variant in (KEPT, BESIDE):
+        (seen,) = (f.answer for f in result.findings if f.question == plan.WHO and f.variant == variant)
+        assert seen.startswith(f"nobody within {plan.WATCH_S:g} s: vm/")
+        assert "still answers its health check with 500" in seen
     (said,) = (f.answer for f in result.findings if f.question == plan.WHO and f.variant == ROLLOUT)
     assert "took the release back" in said
     assert verdicts(result, plan.PUTS_BACK) == {ROLLOUT: "cannot", KEPT: "yes"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -127,6 +128,7 @@ class MemoryLab:
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     monkeypatch.setattr(plan, "LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(plan, "WATCH_S", 0.2)
     monkeypatch.setattr(_rollback_ways, "UNDER_WAY", 5)
     return Log(
         lambda values: sections("rollback", {**LabExercise.example, **values}),
@@ -167,7 +169,7 @@ def test_a_vm_that_is_put_back_knows_nothing_of_the_release_nor_of_anything_sinc
     measured, found = attempt(Kept, lab, log)
     assert 0 < measured["back"] < measured["good-again"] < 5
     assert {"ready", "lost"} <= measured.keys()
-    assert (found[plan.WHO], found[plan.PUTS_BACK]) == ("cannot", "yes")
+    assert (found[plan.WHO], found[plan.PUTS_BACK]) == ("no", "yes")
     assert (found[plan.BEFORE], found[plan.SINCE]) == ("yes", "no")
     (since,) = (finding.answer for finding in log.findings if finding.question == plan.SINCE)
     assert since == "not in vm/0"
@@ -184,6 +186,31 @@ def test_a_new_vm_beside_is_declared_away_and_the_others_keep_what_they_have(por
     assert (found[plan.BEFORE], found[plan.SINCE], found[plan.DRIFT]) == ("yes", "yes", "no")
     assert lab.declared == Declaration(2, 2)
     assert len(lab.sides[VM].there) == 2
+
+
+@pytest.mark.parametrize(("kind", "bad"), [(Kept, 0), (Beside, 2)])
+def test_who_goes_back_is_seen_and_does_not_count_as_the_way_back(
+    kind: type[Way], bad: int, port: int, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "WATCH_S", 2.0)
+    start = time.monotonic()
+    measured, _ = attempt(kind, MemoryLab(port), log)
+    took_s = time.monotonic() - start
+    (seen,) = (finding for finding in log.findings if finding.question == plan.WHO)
+    assert seen.verdict == "no"
+    assert seen.answer.startswith(f"nobody within 2 s: vm/{bad} still answers its health check with 500; who")
+    assert measured["good-again"] < took_s - 2
+
+
+def test_somebody_who_goes_back_is_noticed(port: int, log: Log) -> None:
+    lab = MemoryLab(port)
+
+    class Helped(Kept):
+        def watch(self, index: int, who_must: str) -> str:
+            lab.sides[VM].there[index].well = True
+            return super().watch(index, who_must)
+
+    assert attempt(Helped, lab, log)[1][plan.WHO] == "yes"
 
 
 def test_a_release_that_is_not_bad_is_an_error_and_the_vm_is_put_back(port: int, log: Log) -> None:
