@@ -13,15 +13,15 @@ from pairlab.circumstances import Environment, RunSet, Stretch
 from pairlab.differences import SummaryCell
 from pairlab.model import Scope, SideName
 
-FORMAT = 1
+FORMAT = 2
 """Raised when a reader of an older version would misread the document."""
 CLAIM_REPETITIONS = 3
 """Fewest repetitions that a claim may rest on; several samples of one repetition are not independent."""
 HELD_S = 1.0
 """A request that is answered later was held: somebody has noticed."""
 Unit = Literal["s", "ms", "B", "1", "%", "1/s", "B/s"]
-Verdict = Literal["yes", "no", "cannot", "fact"]
-"""As one would wish; not so; this side has no way to do it; nothing to wish for."""
+Verdict = Literal["yes", "no", "cannot", "untried", "fact"]
+"""As one would wish; not so; this side has no way to do it; not tried here; nothing to wish for."""
 
 
 class _Record(BaseModel):
@@ -94,7 +94,7 @@ class Finding(_Record):
         repetition: From 0.
         question: What was asked, such as `killed: which version comes back?`.
         answer: What was found, in words.
-        verdict: What that means; where it is `cannot`, the answer says why.
+        verdict: What that means; where it is `cannot` or `untried`, the answer says why.
     """
 
     variant: str

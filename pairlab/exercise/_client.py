@@ -11,7 +11,7 @@ import multiprocessing
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -52,6 +52,11 @@ class Request:
     status: int
     instance: str
     version: str
+
+
+def latencies_s(requests: Iterable[Request]) -> list[float]:
+    """Seconds of each good answer: to refuse is quick, and says nothing of how fast a side serves."""
+    return [request.ended - request.sent for request in requests if request.status == GOOD]
 
 
 @dataclass

@@ -208,8 +208,13 @@ class Containment:
         happened = f"{refused}; {HOST_KERNEL} got {threads} threads by that"
         tried = Tried(f"made {made} processes", happened, "yes", holder)
         yield self.tell_who_goes_on(target, plan.PROCESSES_ALONE, tried, aftermath)
-        got_in, how = way_in == WAY_IN, "looked around by a shell of its administrator meanwhile"
-        seen = Tried(how, way_in, "yes" if got_in else "no", whose if got_in else "nobody")
+        how = "looked around by a shell of its administrator meanwhile"
+        if way_in != WAY_IN:
+            seen = Tried(how, way_in, "no", "nobody")
+        elif error:
+            seen = Tried(how, way_in, "yes", whose)
+        else:
+            seen = Tried(how, f"{way_in}: no limit was reached by {made} processes", "fact")
         yield self.find(plan.PROCESSES_WAY_IN, seen)
 
     def disk(self, target: Target) -> Iterator[str]:

@@ -31,6 +31,7 @@ from pairlab.exercise._isolation_containment import (
 from pairlab.exercise._isolation_figures import HOST_KERNEL
 from pairlab.exercise._isolation_place import Tried
 from pairlab.exercise._log import now
+from pairlab.results import Verdict
 
 if TYPE_CHECKING:
     from pairlab.exercise import Lab, Log
@@ -67,6 +68,7 @@ def exhaust(lab: Lab, log: Log, containment: Containment, target: Target) -> Ite
     kernel = "its own kernel" if target.own_kernel else HOST_KERNEL
     holder = VIRTUAL_HARDWARE if target.own_kernel else f"{HOST_KERNEL} (a control group's limit of memory)"
     got = f"got {taken // plan.MIB} MiB"
+    verdict: Verdict = "yes"
     if ended is None:
         happened = "nobody inside told how it ended"
     elif aftermath.is_silent and ended.status in BY_WATCHDOG:
@@ -75,7 +77,7 @@ def exhaust(lab: Lab, log: Log, containment: Containment, target: Target) -> Ite
         happened = f"{got}, then {kernel} ended it by SIGKILL"
     elif ended.status in BY_WATCHDOG and taken >= room * MOST_OF_IT:
         happened = f"{got} and stalled it, until its watchdog ended it after {LIFE_S:g} s"
-        holder = "nobody: the attack itself was bounded"
+        holder, verdict = "nobody: the attack itself was bounded", "no"
     else:
         raise ExerciseError(
             f"a process in {target.name} {got} of {limit // plan.MIB} and ended by itself"
@@ -86,7 +88,7 @@ def exhaust(lab: Lab, log: Log, containment: Containment, target: Target) -> Ite
         log.sample(plan.TAKEN, taken)
     if not aftermath.is_silent:
         log.sample(plan.MEMORY_KEPT, target.side.footprint(0).memory_bytes - held)
-    tried = Tried(f"took memory, under a limit of {limit // plan.MIB} MiB", happened, "yes", holder)
+    tried = Tried(f"took memory, under a limit of {limit // plan.MIB} MiB", happened, verdict, holder)
     yield containment.tell_who_goes_on(target, plan.MEMORY_ALONE, tried, aftermath)
 
 

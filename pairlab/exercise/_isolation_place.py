@@ -58,7 +58,8 @@ class Tried:
     Attributes:
         tried: What it did.
         happened: What came of it.
-        verdict: The boundary held (`yes`), did not (`no`), or nothing was at stake (`fact`).
+        verdict: The boundary held (`yes`), did not (`no`), was not tried (`untried`), or nothing was at
+            stake (`fact`).
         enforcer: Who holds the boundary; `nobody` where nobody does.
     """
 

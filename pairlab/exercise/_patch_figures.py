@@ -43,11 +43,12 @@ GAP = Figure(
 )  # fmt: skip
 P50 = Figure(
     key="latency-p50", title="median latency", unit="ms",
-    method="Median over the answered requests of that time, from connect to the last byte.",
+    method="Median over the requests of that time that were answered with 200, from connect to the last "
+    "byte. A refusal is quicker than an answer, and does not count here.",
 )  # fmt: skip
 P99 = Figure(
     key="latency-p99", title="99th percentile of latency", unit="ms",
-    method="99 % of the answered requests of that time took no longer.",
+    method="99 % of those requests took no longer.",
 )  # fmt: skip
 DOWNLOADED = Figure(
     key="downloaded", title="package files fetched", unit="B",
@@ -72,7 +73,8 @@ DRIFTED_PACKAGES = Figure(
 )  # fmt: skip
 CHANGED_FILES = Figure(
     key="changed-files", title="files changed since the instance was fresh", unit="1",
-    method="Files of the instance's own disk whose inode changed after it was found fresh (`find -cnewer`).",
+    method="Files of the instance's own disk whose inode changed after it was found fresh (`find -cnewer`): "
+    "in place before the update, after a rebuild when all new instances let commands in.",
 )  # fmt: skip
 DIFFERING = Figure(
     key="differing", title="instances that differ from the others afterwards", unit="1",

@@ -17,12 +17,13 @@ from typing import Any, ClassVar
 from pairlab.errors import ExerciseError
 from pairlab.exercise import Declaration, Lab, Log, _inside
 from pairlab.exercise import _patch_figures as plan
-from pairlab.exercise._client import Client
+from pairlab.exercise._client import Client, latencies_s
 from pairlab.exercise._fleet import Fleet
 from pairlab.exercise._kernel import try_kernel
 from pairlab.exercise._patch_ways import STEADY, STRATEGIES, Strategy, Way
 from pairlab.model import SideName, Update
 from pairlab.results import Conclusion, RunResult
+from pairlab.run import Runner
 
 PATCH_TIMEOUT_S = 300.0
 BACK_TIMEOUT_S = 180.0
@@ -126,6 +127,8 @@ class LabExercise:
             start = time.monotonic()
             fetched = way.bring_in(client)
             changes += self._see_it_run(client, strategy, way, start)
+        if not strategy.in_place:  # what is new is fresh now
+            fleet.at_once(lambda index: _inside.mark_fresh(fleet.admin(index)))
         taken = 0 if strategy.in_place else self._lab.transfer_bytes(fleet.side)
         owned = fleet.written_bytes() - (owned_before if strategy.in_place else 0)
         log.sample(plan.DOWNLOADED, fetched)
@@ -148,11 +151,21 @@ class LabExercise:
             way.fleet.await_commands()
             client.await_good(STEADY)
         log.sample(plan.ROLLBACK_FAILED, client.failed)
-        changed: set[str] = set()
-        if strategy.in_place:
-            changed.update(*way.fleet.at_once(lambda index: _inside.changed_files(way.fleet.admin(index))))
-        answer = f"{len(changed)} files differ" if changed else "yes: the image before is what runs"
-        log.finding(plan.LIKE_ITS_IMAGE, answer, "no" if changed else "yes")
+        image = lab.manifest(side, updated=False)
+
+        def look(index: int) -> tuple[set[str], list[str]]:
+            admin = way.fleet.admin(index)
+            return _differing(image, admin), _inside.changed_files(admin) if strategy.in_place else []
+
+        found = way.fleet.at_once(look)
+        packages = {name for differing, _ in found for name in differing}
+        files = {path for _, changed in found for path in changed}
+        if packages or files:
+            answer = f"{len(packages)} packages and {len(files)} files differ"
+            log.finding(plan.LIKE_ITS_IMAGE, answer, "no")
+        else:
+            answer = "yes: every package is the image's, and the disk is a new one"
+            log.finding(plan.LIKE_ITS_IMAGE, answer, "yes")
 
     def _look_for_drift(self, fleet: Fleet) -> None:
         log, lab = self._log, self._lab
@@ -162,10 +175,8 @@ class LabExercise:
             )
 
             def look(index: int) -> tuple[set[str], list[str]]:
-                installed = _inside.manifest(fleet.admin(index))
-                names = declared.keys() | installed.keys()
-                differing = {name for name in names if declared.get(name) != installed.get(name)}
-                return differing, _inside.changed_files(fleet.admin(index)) if differing else []
+                admin = fleet.admin(index)
+                return _differing(declared, admin), _inside.changed_files(admin)
 
             drifted = False
             for name, (differing, files) in zip(fleet.names, fleet.at_once(look), strict=True):
@@ -231,8 +242,7 @@ class LabExercise:
         timeline = log.timelines[-1]
         log.sample(plan.FAILED, timeline.failed())
         log.sample(plan.GAP, timeline.longest_gap_s())
-        answered = [request.ended - request.sent for request in client.requests if request.status]
-        hundredths = quantiles(answered, n=100, method="inclusive")
+        hundredths = quantiles(latencies_s(client.requests), n=100, method="inclusive")
         log.sample(plan.P50, 1000 * hundredths[49])
         log.sample(plan.P99, 1000 * hundredths[98])
 
@@ -277,3 +287,9 @@ class LabExercise:
         """Seconds until an instance has served a version, and its name; the first one first."""
         firsts = client.await_version(version, set(fleet.names), since=start, timeout_s=PATCH_TIMEOUT_S)
         return sorted((at - start, name) for name, at in firsts.items())
+
+
+def _differing(image: Mapping[str, str], admin: Runner) -> set[str]:
+    """Names of the packages whose versions in an instance are not those of an image."""
+    installed = _inside.manifest(admin)
+    return {name for name in image.keys() | installed.keys() if image.get(name) != installed.get(name)}

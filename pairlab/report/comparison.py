@@ -25,7 +25,7 @@ EMULATION = (
 )
 EMULATED = "emulated"
 """Stands with each figure of a VM that ran by software emulation."""
-VERDICTS = {"yes": "✓ yes", "no": "✗ no", "cannot": "⊘ cannot", "fact": "• fact"}
+VERDICTS = {"yes": "✓ yes", "no": "✗ no", "cannot": "⊘ cannot", "untried": "– not tried", "fact": "• fact"}
 """Verdict -> sign and word: never a colour alone."""
 BETTER = {"lower": "lower is better", "higher": "higher is better", "neither": ""}
 HOW_TO_READ = (

@@ -18,7 +18,7 @@ ROW_HEAD = 20
 COLUMN = 18
 """Fewest characters of a variant's column; what does not fit beside goes below."""
 GAP = 2
-VERDICT_STYLES = {"yes": "green", "no": "red", "cannot": "yellow", "fact": "cyan"}
+VERDICT_STYLES = {"yes": "green", "no": "red", "cannot": "yellow", "untried": "dim", "fact": "cyan"}
 
 
 def plain(content: str, style: str = "") -> Text:

@@ -70,6 +70,7 @@ def test_images_keep_an_update_and_running_containers_lose_it(
     for variant in ("vm-rebuild", "container-rebuild"):
         assert verdicts(result, variant, "which version serves?") == {"yes"}
         assert set(result.values("drifted-packages", variant)) == {0}
+        assert len(result.values("changed-files", variant)) == 2
         assert result.values("differing", variant) == [0]
         assert verdicts(result, variant, "is it again what its image holds?") == {"yes"}
     for variant in ("vm-in-place", "container-in-place"):

@@ -10,7 +10,7 @@ import pytest
 from slow_server import Handler
 
 from pairlab.errors import ExerciseError
-from pairlab.exercise._client import Client
+from pairlab.exercise._client import Client, Request, latencies_s
 
 
 def test_requests_come_at_a_steady_rate_and_tell_who_answered(port: int) -> None:
@@ -24,6 +24,11 @@ def test_requests_come_at_a_steady_rate_and_tell_who_answered(port: int) -> None
     assert client.failed == 0
     assert client.cpu_percent > 0
     assert client.worst_gap_s >= 0
+
+
+def test_refusals_are_quick_and_in_no_latency() -> None:
+    requests = [Request(0, 2, 200, "vm/0", "1"), Request(1, 1.01, 503, "", ""), Request(2, 7, 0, "", "")]
+    assert latencies_s(requests) == [2]
 
 
 def test_it_keeps_asking_while_answers_are_late(port: int) -> None:

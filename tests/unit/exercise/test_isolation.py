@@ -300,7 +300,7 @@ def test_what_of_another_lab_is_reached_is_named_and_without_one_nothing_is_trie
     assert reached.happened == "vm/0 of three at 10.2.0.11:80 is reached"
     alone = vm()
     tried = network.another_lab(alone, replace(AROUND, other_labs={}))
-    assert (tried.verdict, calls(alone)) == ("cannot", [])
+    assert (tried.verdict, calls(alone)) == ("untried", [])
     assert "`invoke lab.up --lab NAME` makes one" in tried.answer
 
 

@@ -201,6 +201,12 @@ def test_a_kernel_of_its_own_is_a_limit() -> None:
     assert (found[plan.PROCESSES_DECLARED], found[plan.PROCESSES_WAY_IN]) == ("yes", "yes")
 
 
+def test_to_work_where_no_limit_was_reached_is_no_merit() -> None:
+    unlimited = {"sh -c cat /proc/loadavg": "", "sh -c life=": "150 0\nended 0\n"}
+    log, _ = attacked(target({**BOMBED, **unlimited}, own_kernel=True, limits=False))
+    assert verdicts(log)[plan.PROCESSES_WAY_IN] == "fact"
+
+
 def test_a_limit_of_memory_is_read_from_the_kernel_that_keeps_it() -> None:
     assert memory_limit_bytes(target({'sh -c cat "$@"': f"{MIB}\n"})) == MIB
     own = target({"cat /proc/meminfo": "MemTotal: 2048 kB\n"}, own_kernel=True)
