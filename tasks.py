@@ -137,14 +137,14 @@ def _at_most_one(options: dict[str, Any]) -> None:
         raise UsageError(f"{' and '.join(given)} exclude each other", hint="give one of them")
 
 
-@task(help=JSON)
+@task(help=LAB | JSON)
 @command
-def doctor(_: Context, json: bool = False) -> None:
-    """Check this host; say how to mend what it lacks."""
+def doctor(_: Context, lab: str = DEFAULT_LAB, json: bool = False) -> None:
+    """Check this host for a lab; say how to mend what it lacks."""
     from pairlab.report import terminal
     from pairlab.session import host
 
-    report = host.doctor(_bench())
+    report = host.doctor(_bench(), lab)
     terminal.show_doctor(report, as_json=json)
     sys.exit(0 if report.ok else 1)
 

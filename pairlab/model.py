@@ -33,6 +33,8 @@ ROLE_LABEL = "org.pairlab.role"
 """Label key of a lab's containers that are no instances; its value is what they are there for."""
 FRONT_DOOR, PACKAGES = "front-door", "packages"
 """Their roles: a side's front door, and a package repository."""
+SIDE_LABEL = "org.pairlab.side"
+"""Label key of such a container; its value is the side that it is there for."""
 METADATA_NAMESPACE = "urn:pairlab:lab"
 """XML namespace of the metadata that every libvirt domain of a lab carries."""
 

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from pairlab.model import FRONT_DOOR, LABEL, MAX_INSTANCES, ROLE_LABEL, LabSpec, SideName, Workload
+from pairlab.model import (
+    FRONT_DOOR,
+    LABEL,
+    MAX_INSTANCES,
+    ROLE_LABEL,
+    SIDE_LABEL,
+    LabSpec,
+    SideName,
+    Workload,
+)
 from pairlab.render import render
 
 LOOPBACK = "127.0.0.1"
@@ -57,7 +66,7 @@ class FrontDoor(pulumi.ComponentResource):
             name=args.workload.name,
             port=args.workload.port,
         )
-        labels = {LABEL: spec.name, ROLE_LABEL: FRONT_DOOR, "org.pairlab.side": args.side.value}
+        labels = {LABEL: spec.name, ROLE_LABEL: FRONT_DOOR, SIDE_LABEL: args.side.value}
         docker.Container(
             f"{name}-proxy",
             name=f"{spec.prefix}-{args.side}-door",

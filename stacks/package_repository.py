@@ -14,6 +14,7 @@ from pairlab.model import (
     PACKAGES_PORT,
     PACKAGES_URL,
     ROLE_LABEL,
+    SIDE_LABEL,
     ContainerImage,
     LabSpec,
     SideName,
@@ -63,7 +64,7 @@ class PackageRepository(pulumi.ComponentResource):
             port=PACKAGES_PORT,
             subnet=str(spec.subnet) if on_host else "",
         )
-        labels = {LABEL: spec.name, ROLE_LABEL: PACKAGES, "org.pairlab.side": args.side.value}
+        labels = {LABEL: spec.name, ROLE_LABEL: PACKAGES, SIDE_LABEL: args.side.value}
         docker.Container(
             f"{name}-server",
             name=f"{spec.prefix}-{args.side}-packages",

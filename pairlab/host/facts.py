@@ -67,13 +67,13 @@ class LabNeeds:
         ports: Loopback ports of its front doors.
         subnet: Its VMs' network.
         bridge: Its own bridge, which may hold that already.
-        up: It is running, so that its ports are held by itself.
+        own_ports: Ports that its own front doors hold already.
     """
 
     ports: tuple[int, ...]
     subnet: IPv4Network
     bridge: str
-    up: bool = False
+    own_ports: frozenset[int] = frozenset()
 
 
 def examine(
@@ -181,14 +181,11 @@ def _memory(host: Host) -> Row:
 
 def _ports(host: Host, needs: LabNeeds) -> Row:
     told = ", ".join(f"127.0.0.1:{port}" for port in needs.ports)
-    if needs.up:
-        return Row("ports", True, f"{told} serve this lab")
     for port in needs.ports:
-        holder = port_holder(port, host.runner)
-        if holder:
+        if port not in needs.own_ports and (holder := port_holder(port, host.runner)):
             remedy = "stop that, or set vmPort or containerPort"
             return Row("ports", False, f"127.0.0.1:{port} is held by {holder}", remedy)
-    return Row("ports", True, f"{told} are free")
+    return Row("ports", True, f"{told} are free" + (", or this lab's" if needs.own_ports else ""))
 
 
 def _subnet(host: Host, needs: LabNeeds) -> Row:

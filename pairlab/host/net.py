@@ -95,7 +95,10 @@ def subnet_holder(network: IPv4Network, own_bridge: str, runner: Runner, *, proc
     Returns:
         Such as `libvirt network default (virbr0, 192.168.122.0/24)`; None if the subnet is free.
     """
-    for device, route in routes((proc / "net" / "route").read_text()):
+    known = routes((proc / "net" / "route").read_text())
+    if (own_bridge, network) in known:
+        return None  # it was free when the lab came up; a wider route, as of a VPN, takes nothing from it
+    for device, route in known:
         if device != own_bridge and route.prefixlen >= _WIDEST_LOCAL_PREFIX and route.overlaps(network):
             return f"{_network_name(device, runner)}({device}, {route})"
     return None

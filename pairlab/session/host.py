@@ -11,20 +11,25 @@ from pairlab.host.facts import HostReport, LabNeeds, Row, examine
 from pairlab.host.rights import account_groups
 from pairlab.host.setup import apply, plan, undo
 from pairlab.host.steps import Step, groups_to_enter, with_new_groups
-from pairlab.model import Settings, SideName, load_spec, placeholder_spec
+from pairlab.model import Settings, SideName, placeholder_spec
+from pairlab.session.conflicts import own_ports
+from pairlab.session.settings import load_settings
 from pairlab.session.workbench import Confirm, Workbench
 
 
-def doctor(bench: Workbench, lab: str = "dev") -> HostReport:
-    """Look at everything that a lab needs, and change nothing."""
-    spec = load_spec(lab)
-    settings = spec.settings if spec else Settings()
+def doctor(bench: Workbench, lab: str) -> HostReport:
+    """Look at everything that a lab needs by its settings, and change nothing.
+
+    Raises:
+        UsageError: There is no such lab, or a setting is wrong.
+    """
+    settings = load_settings(lab, {})
     nowhere = placeholder_spec(lab, settings, lambda *_: [])
     needs = LabNeeds(
         ports=tuple(nowhere.port(side) for side in SideName),
         subnet=nowhere.subnet,
         bridge=nowhere.bridge,
-        up=spec is not None,
+        own_ports=own_ports(bench, lab),
     )
     extra = {"Pulumi CLI": lambda: _cli_row(bench), "plugins": lambda: _plugins_row(settings)}
     return examine(

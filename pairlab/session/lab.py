@@ -15,7 +15,6 @@ from pairlab import side as sides
 from pairlab.engine.state_files import backend_address
 from pairlab.errors import ConflictError, LabError
 from pairlab.host.accelerator import accelerator
-from pairlab.host.net import port_holder, subnet_holder
 from pairlab.model import (
     ENGINES_OWN,
     ContainerImage,
@@ -33,6 +32,7 @@ from pairlab.model import (
     placeholder_spec,
     state_dir,
 )
+from pairlab.session.conflicts import check_conflicts
 from pairlab.session.keys import ensure_keys
 from pairlab.session.rollbacks import telling_rollbacks
 from pairlab.session.settings import load_settings
@@ -121,9 +121,8 @@ def up(
     settings = check(lab, overrides)
     stack = load_stack(settings.stack)
     engine = bench.engine(settings)
-    previous = load_spec(lab)
-    _check_conflicts(bench, placeholder_spec(lab, settings, stack.tiers), previous)
-    if previous is None:
+    check_conflicts(bench, placeholder_spec(lab, settings, stack.tiers))
+    if load_spec(lab) is None:
         _refuse_strangers(bench, engine, lab, settings)
     if on_created is not None:
         refuse_known(lab)
@@ -269,25 +268,6 @@ def _keys_for(bench: Workbench, lab: str, tiers: list[Tier]) -> LabKeys:
 
 def _hosts(tiers: list[Tier]) -> list[str]:
     return [host for tier in tiers for host in tier.host_names()]
-
-
-def _check_conflicts(bench: Workbench, spec: LabSpec, previous: LabSpec | None) -> None:
-    for side in SideName:
-        port = spec.port(side)
-        if previous is not None and previous.port(side) == port:
-            continue
-        if holder := port_holder(port, bench.runner):
-            raise ConflictError(
-                f"port {port} on 127.0.0.1, for the {side} side's front door, is held by {holder}",
-                hint=f"stop it, or set {side}Port in Pulumi.{spec.name}.yaml",
-            )
-    if previous is not None and previous.subnet == spec.subnet:
-        return
-    if holder := subnet_holder(spec.subnet, spec.bridge, bench.runner):
-        raise ConflictError(
-            f"subnet {spec.subnet}, for the VMs, overlaps with {holder}",
-            hint=f"set subnet in Pulumi.{spec.name}.yaml to a free private /24",
-        )
 
 
 def await_ready(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -101,13 +102,14 @@ def test_too_little_disk_or_memory_is_a_problem(tmp_path: Path, monkeypatch: pyt
     assert not row(found, "memory").ok
 
 
-def test_a_held_port_names_its_holder_unless_the_lab_is_up(
+def test_a_held_port_names_its_holder_unless_that_is_the_labs_own_door(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(facts, "port_holder", lambda port, runner: "nginx (pid 7)" if port == 20801 else None)
     assert "127.0.0.1:20801 is held by nginx (pid 7)" in row(report(tmp_path, HEALTHY), "ports").found
-    up = LabNeeds(NEEDS.ports, NEEDS.subnet, NEEDS.bridge, up=True)
-    assert row(report(tmp_path, HEALTHY, up), "ports").ok
+    for own, ok in (({20800}, False), ({20801}, True)):
+        needs = replace(NEEDS, own_ports=frozenset(own))
+        assert row(report(tmp_path, HEALTHY, needs), "ports").ok is ok
 
 
 def test_a_held_subnet_names_its_holder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

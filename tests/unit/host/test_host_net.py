@@ -101,6 +101,14 @@ def test_the_labs_own_bridge_does_not_hold_its_subnet(tmp_path: Path) -> None:
     assert subnet_holder(IPv4Network("192.168.122.0/24"), "virbr0", AnsweringRunner(), proc=proc) is None
 
 
+def test_a_lab_that_has_its_subnet_keeps_it_under_a_wider_route(tmp_path: Path) -> None:
+    wider = "tun0\t0000A8C0\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
+    proc = proc_with(tmp_path, route=wider + VIRBR0)
+    asked = IPv4Network("192.168.122.0/24")
+    assert subnet_holder(asked, "virbr0", AnsweringRunner(), proc=proc) is None
+    assert subnet_holder(asked, "pl-x", AnsweringRunner(), proc=proc) is not None
+
+
 def test_an_interface_of_nobody_known_is_told_as_it_is(tmp_path: Path) -> None:
     proc = proc_with(tmp_path, route=VIRBR0)
     held = subnet_holder(IPv4Network("192.168.0.0/16"), "pl-x", AnsweringRunner(), proc=proc)

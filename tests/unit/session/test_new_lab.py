@@ -40,7 +40,7 @@ class Bench:
 @pytest.fixture(autouse=True)
 def free_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAIRLAB_STATE", str(tmp_path))
-    monkeypatch.setattr(labs, "_check_conflicts", lambda *_: None)
+    monkeypatch.setattr(labs, "check_conflicts", lambda *_: None)
 
     def build(bench: Any, *_: Any) -> Any:
         bench.done.append("built")

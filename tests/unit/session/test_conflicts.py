@@ -1,0 +1,63 @@
+"""What stands in a lab's way, and what of it is the lab's own; whose settings the doctor goes by."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pairlab.errors import ConflictError, UsageError
+from pairlab.host import facts
+from pairlab.model import LabSpec, Settings, lab_dir, placeholder_spec
+from pairlab.session import conflicts, host
+from pairlab.session.spec import record_spec
+from pairlab.session.workbench import Workbench
+from tests.unit.host.answering_runner import AnsweringRunner
+
+DOORS = "docker -H unix:///var/run/docker.sock ps --filter status=running --filter label=org.pairlab.lab=dev"
+PORTS = Settings(vm_port=8080, container_port=8081)
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workbench:
+    """On a host where nginx has port 8081."""
+    monkeypatch.setenv("PAIRLAB_STATE", str(tmp_path / "state"))
+    monkeypatch.setattr("pairlab.session.settings.ROOT", tmp_path)
+    for module in (conflicts, facts):
+        monkeypatch.setattr(module, "port_holder", lambda port, _: "nginx (pid 7)" if port == 8081 else None)
+        monkeypatch.setattr(module, "subnet_holder", lambda *_: None)
+    (tmp_path / "Pulumi.dev.yaml").write_text("config: {vmPort: 8080, containerPort: 8081}")
+    return Workbench(lambda _: None, AnsweringRunner(), tmp_path / "cache")
+
+
+def declared(*, recorded: bool) -> LabSpec:
+    spec = placeholder_spec("dev", PORTS, lambda *_: [])
+    if recorded:
+        lab_dir("dev").mkdir(parents=True)
+        record_spec(spec, [])
+    return spec
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_taken_port_is_refused_also_for_a_lab_that_was_up(bench: Workbench, recorded: bool) -> None:
+    with pytest.raises(ConflictError, match=r"port 8081 .* container side.* is held by nginx"):
+        conflicts.check_conflicts(bench, declared(recorded=recorded))
+
+
+@pytest.mark.parametrize(("running", "own"), [("vm\ncontainer\n", [8080, 8081]), ("vm\n", [8080]), ("", [])])
+def test_a_port_is_the_labs_own_while_its_door_runs(bench: Workbench, running: str, own: list[int]) -> None:
+    bench.runner.answers[DOORS] = running  # type: ignore[attr-defined]
+    spec = declared(recorded=True)
+    assert sorted(conflicts.own_ports(bench, "dev")) == own
+    if 8081 in own:
+        conflicts.check_conflicts(bench, spec)
+    else:
+        with pytest.raises(ConflictError):
+            conflicts.check_conflicts(bench, spec)
+
+
+def test_the_doctor_goes_by_the_settings_of_a_lab_that_never_was_up(bench: Workbench) -> None:
+    (ports,) = (row for row in host.doctor(bench, "dev").rows if row.component == "ports")
+    assert (ports.ok, ports.found) == (False, "127.0.0.1:8081 is held by nginx (pid 7)")
+    with pytest.raises(UsageError, match=r"Pulumi\.other\.yaml does not exist"):
+        host.doctor(bench, "other")
