@@ -8,6 +8,7 @@ import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -19,6 +20,7 @@ from pydantic import (
     Field,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -41,6 +43,8 @@ METADATA_NAMESPACE = "urn:pairlab:lab"
 LAB_NAME = re.compile(r"[a-z][a-z0-9-]{0,29}(?<!-)")
 MAX_INSTANCES = 50
 LABS_NETWORK = ipaddress.IPv4Network("10.213.0.0/16")
+PRIVATE_NETWORKS = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
+"""Source: RFC 1918, section 3."""
 FIRST_PORT = 20800
 PACKAGES_HOST = "packages"
 """Name of the lab's package repository in the DNS of both sides."""
@@ -114,6 +118,14 @@ class Settings(BaseModel):
     docker_host: str = "unix:///var/run/docker.sock"
     ready_timeout_s: int = Field(300, ge=5, le=3600)
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _yes_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        kind = cls.model_fields[info.field_name or ""].annotation
+        if isinstance(value, bool) and kind in (int, float):
+            raise ValueError("a number")
+        return value
+
     @field_validator("message")
     @classmethod
     def _one_line(cls, value: str) -> str:
@@ -124,10 +136,22 @@ class Settings(BaseModel):
     @field_validator("subnet")
     @classmethod
     def _private_24(cls, value: str) -> str:
-        if value:
+        if not value:
+            return value
+        with suppress(ValueError):  # where it is no network, the same is allowed
             network = ipaddress.IPv4Network(value)
-            if network.prefixlen != 24 or not network.is_private or network.is_loopback:
-                raise ValueError("a private IPv4 network of prefix length 24, such as 10.213.7.0/24")
+            if network.prefixlen == 24 and any(map(network.subnet_of, PRIVATE_NETWORKS)):
+                return value
+        raise ValueError(
+            "a private IPv4 network of prefix length 24, such as 10.213.7.0/24, "
+            f"of {', '.join(map(str, PRIVATE_NETWORKS))}"
+        )
+
+    @field_validator("guest_image_url")
+    @classmethod
+    def _fetchable(cls, value: str) -> str:
+        if value and not re.fullmatch(r"(?i:https?|file)://[^\s]+", value):
+            raise ValueError("an address that begins with https://, http:// or file://")
         return value
 
     @field_validator("libvirt_uri")

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from pairlab.errors import SettingError, UsageError
-from pairlab.model import PROJECT, Settings, check_lab_name, parse_settings
+from pairlab.model import PROJECT, Settings, SideName, check_lab_name, parse_settings, placeholder_spec
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -59,4 +59,11 @@ def load_settings(lab: str, overrides: Mapping[str, Any]) -> Settings:
             )
         values[name] = value
     values |= {key: value for key, value in overrides.items() if value is not None}
-    return parse_settings(values, source=path.name)
+    settings = parse_settings(values, source=path.name)
+    vm, container = (placeholder_spec(lab, settings, lambda *_: []).port(side) for side in SideName)
+    if vm == container:
+        raise SettingError(
+            f"{path.name}: vmPort and containerPort are both {vm}: what is not set goes by the lab's name",
+            hint="set vmPort and containerPort, to two different ports",
+        )
+    return settings
