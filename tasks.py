@@ -300,8 +300,7 @@ def unlock(_: Context, lab: str = DEFAULT_LAB, yes: bool = False) -> None:
     """Clear a stale state lock; says whose it was."""
     from pairlab.session import lab as session_lab
 
-    holder = session_lab.unlock(_bench(), lab, _confirm(yes))
-    print(f"lab {lab!r}: " + (f"the lock was held by {holder}" if holder else "no lock"))
+    print(f"lab {lab!r}: {session_lab.unlock(_bench(), lab, _confirm(yes))}")
 
 
 def _typed(question: str) -> str:

@@ -20,10 +20,9 @@ from pairlab.engine.own_files import replace_at_once, write_first
 from pairlab.engine.plugins import PluginUse
 from pairlab.engine.recorder import Progress, Recorder, plain
 from pairlab.engine.sdk import Command, Stack, Workspace
-from pairlab.engine.state_files import FILE, StateFiles, backend_address
+from pairlab.engine.state_files import FILE, LockHolder, StateFiles, backend_address
 from pairlab.errors import ConflictError, EngineError, LabError, StateLockedError
 from pairlab.model import Outcome
-from pairlab.run import running
 
 Program = Callable[[], None]
 HALF_WRITTEN = re.compile(
@@ -156,8 +155,7 @@ class Engine:
         """
         if not self._has_pending(lab):
             return []
-        if self.lock_holder(lab):
-            raise self._locked(lab)
+        self.refuse_locked(lab)
         exported = json.loads(self._cli(lab, "stack", "export"))  # secrets stay encrypted
         pending = exported["deployment"].pop("pending_operations", None) or []
         if pending:
@@ -180,22 +178,23 @@ class Engine:
             return self._exists(lab)
         return b'"pending_operations"' in path.read_bytes()
 
-    def lock_holder(self, lab: str) -> str | None:
-        """Who holds the lab's state, in words; None if nobody does. File backends only."""
-        for path in self._files.locks(lab) if self._files else []:
-            try:
-                lock = json.loads(path.read_text())
-            except FileNotFoundError:
-                continue  # released meanwhile
-            except (OSError, ValueError):
-                return f"an unreadable lock {path}"
-            pid, host = lock.get("pid"), lock.get("hostname")
-            alive = host == os.uname().nodename and running(pid) is not None
-            ended = "still running" if alive else "no longer running here"
-            return (
-                f"process {pid} of {lock.get('username')} on {host}, {ended}, since {lock.get('timestamp')}"
-            )
-        return None
+    @property
+    def tells_lock_holders(self) -> bool:
+        """The backend tells who holds a lab's state; one that is not of files does not."""
+        return self._files is not None
+
+    def lock_holder(self, lab: str) -> LockHolder | None:
+        """Who holds the lab's state; None if nobody does, or the backend does not tell."""
+        return self._files.lock_holder(lab) if self._files else None
+
+    def refuse_locked(self, lab: str) -> None:
+        """Refuse to begin what another run would disturb.
+
+        Raises:
+            StateLockedError: One holds the lab's state.
+        """
+        if self.lock_holder(lab) is not None:
+            raise self._locked(lab)
 
     def unlock(self, lab: str) -> None:
         """Clear the lab's state lock, and what its holder left half written."""

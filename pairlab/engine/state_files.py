@@ -11,13 +11,16 @@ import json
 import os
 import pwd
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 from pairlab.errors import UsageError
 from pairlab.model import PROJECT
+from pairlab.run import running
 
 FILE = "file://"
+CLI = "pulumi"  # the process that locks a state
 SCHEMES = (FILE, "s3://", "gs://", "azblob://", "postgres://", "https://", "http://")
 ENDINGS = (".json", ".json.gz", ".json.zst")
 ATTRIBUTES = ".attrs"  # beside each file; unlike the file, it is not written at once
@@ -62,6 +65,22 @@ def _is_json(path: Path) -> bool:
     except ValueError:
         return False
     return True
+
+
+@dataclass(frozen=True)
+class LockHolder:
+    """Who holds a lab's state; as text, in words.
+
+    Attributes:
+        told: Those words.
+        runs: It is a process of this host that still runs.
+    """
+
+    told: str
+    runs: bool = False
+
+    def __str__(self) -> str:
+        return self.told
 
 
 class StateFiles:
@@ -112,6 +131,26 @@ class StateFiles:
 
     def _locks_of(self, lab: str) -> Path:
         return self._root / "locks" / "organization" / PROJECT / lab
+
+    def lock_holder(self, lab: str) -> LockHolder | None:
+        """Who holds a lab's state; None if nobody does."""
+        for path in self.locks(lab):
+            try:
+                lock = json.loads(path.read_text())
+            except FileNotFoundError:
+                continue  # released meanwhile
+            except (OSError, ValueError):
+                return LockHolder(f"an unreadable lock {path}")
+            pid, host = lock.get("pid"), lock.get("hostname")
+            found = running(pid) if host == os.uname().nodename else None
+            # Since this host was started anew, another program may have the number.
+            runs = found is not None and found[0] == CLI
+            ended = "still running" if runs else "no longer running here"
+            return LockHolder(
+                f"process {pid} of {lock.get('username')} on {host}, {ended}, since {lock.get('timestamp')}",
+                runs,
+            )
+        return None
 
     def are_whole(self, lab: str) -> bool:
         """Whether a lab's state and what lies beside it can be read: then nobody is just writing them."""

@@ -113,6 +113,7 @@ def up(
     Raises:
         SettingError: A setting is wrong; nothing was touched.
         ConflictError: A port or the subnet is taken, or the lab is not new; nothing was created.
+        StateLockedError: Another run is at work on this lab; its records are as they were.
         RolledBackError: The orchestrator took a release back: containers are what they were before.
         EngineError: The engine failed; what was made is recorded, and the next `up` or `down` goes on.
         SideError: An instance never answered.
@@ -121,6 +122,7 @@ def up(
     settings = check(lab, overrides)
     stack = load_stack(settings.stack)
     engine = bench.engine(settings)
+    engine.refuse_locked(lab)
     check_conflicts(bench, placeholder_spec(lab, settings, stack.tiers))
     if load_spec(lab) is None:
         _refuse_strangers(bench, engine, lab, settings)
@@ -130,6 +132,7 @@ def up(
         on_created()
     spec, tiers, reason = _make_spec(bench, lab, settings, stack)
     spec = replace(spec, updates=updates)
+    engine.refuse_locked(lab)  # building took its time, and what another run works by must stay as it is
     record_spec(spec, tiers)
     recover(bench, engine, lab)
     vm_side = bench.side(lab, SideName.VM)
@@ -177,13 +180,30 @@ def down(bench: Workbench, lab: str, *, orphans: bool = False) -> list[str]:
     return removed
 
 
-def unlock(bench: Workbench, lab: str, confirm: Confirm) -> str | None:
-    """Clear a state lock after saying whose it is; returns that, or None if there was none."""
+def unlock(bench: Workbench, lab: str, confirm: Confirm) -> str:
+    """Clear a state lock after saying whose it is; returns what became of it, in words.
+
+    Raises:
+        ConflictError: Its holder is still at work on this host.
+    """
     engine = bench.engine(last_settings(check_lab_name(lab)))
     holder = engine.lock_holder(lab)
-    if holder is not None and confirm(f"the state of lab {lab!r} is locked by {holder}; clear the lock?"):
-        engine.unlock(lab)
-    return holder
+    if holder is None and engine.tells_lock_holders:
+        return "no lock"
+    if holder is not None and holder.runs:
+        raise ConflictError(
+            f"the state of lab {lab!r} is not abandoned: it is locked by {holder}",
+            hint="wait until that process ends, or stop it",
+        )
+    if holder is not None:
+        question, cleared = f"is locked by {holder}", f"cleared; the lock was held by {holder}"
+    else:
+        question = "may be locked, by whom this backend does not tell"
+        cleared = "a lock, if there was one, is cleared; this backend does not tell whose it was"
+    if not confirm(f"the state of lab {lab!r} {question}; clear the lock?"):
+        return "the lock stays"
+    engine.unlock(lab)
+    return cleared
 
 
 def labs(bench: Workbench) -> list[str]:

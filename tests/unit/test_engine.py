@@ -82,8 +82,13 @@ class World:
         path.write_text(json.dumps(document))
         return path
 
-    def lock(self) -> Path:
-        held = {"pid": os.getpid(), "username": "me", "hostname": os.uname().nodename, "timestamp": "now"}
+    def lock(self, pid: int = 0) -> Path:
+        held = {
+            "pid": pid or os.getpid(),
+            "username": "me",
+            "hostname": os.uname().nodename,
+            "timestamp": "now",
+        }
         return self.lay("locks/organization", "pairlab", "trial/1.json", held)
 
     def cut_off(self) -> dict[str, Any]:
@@ -145,7 +150,7 @@ def test_a_state_that_another_run_is_writing_is_locked(world: World, said: str) 
     attributes = world.lay("stacks", "pairlab", "trial.json", {}).with_name("trial.json.attrs")
     world.cli.answer("up", error=said)
     lock = world.lock()
-    with pytest.raises(StateLockedError, match=rf"locked by process {os.getpid()} of me .* still running"):
+    with pytest.raises(StateLockedError, match=rf"locked by process {os.getpid()} of me"):
         world.engine.up("trial", nothing, progress=told, refresh=True)
     lock.unlink()
     with pytest.raises(StateLockedError, match="locked by another run"):  # it is done by now
@@ -176,9 +181,26 @@ def test_a_lock_is_cleared_with_what_its_holder_left_half_written(world: World) 
 def test_a_holder_that_ended_and_was_not_reaped_is_not_running(world: World) -> None:
     with subprocess.Popen(["true"]) as ended:
         until(lambda: running(ended.pid) is None, timeout_s=10)
-        lock = world.lock()
-        lock.write_text(json.dumps(json.loads(lock.read_text()) | {"pid": ended.pid}))
+        world.lock(ended.pid)
         assert "no longer running here" in str(world.engine.lock_holder("trial"))
+
+
+def test_a_holder_runs_while_its_number_is_that_of_an_engine(world: World) -> None:
+    engine = world.cli.home / "pulumi"
+    engine.write_text("#!/bin/sh\nread end\n")
+    engine.chmod(0o700)
+    with subprocess.Popen([engine], stdin=subprocess.PIPE) as at_work:
+        world.lock(at_work.pid)
+        until(lambda: "pulumi" in (running(at_work.pid) or ""), timeout_s=10)
+        holder = world.engine.lock_holder("trial")
+        assert holder is not None
+        assert (holder.runs, "still running" in str(holder)) == (True, True)
+        assert at_work.stdin
+        at_work.stdin.close()
+    world.lock()  # as of this very process, which is none
+    holder = world.engine.lock_holder("trial")
+    assert holder is not None
+    assert (holder.runs, "no longer running here" in str(holder)) == (False, True)
 
 
 def test_an_engine_that_fails_in_other_words_is_not_taken_for_a_lock(world: World) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from pairlab.errors import ConflictError, UsageError
+from pairlab.errors import ConflictError, StateLockedError, UsageError
 from pairlab.model import Settings, lab_dir, load_spec, placeholder_spec
 from pairlab.session import lab as labs
 from pairlab.session.spec import record_spec
@@ -23,10 +24,15 @@ class Bench:
     def __init__(self, held: ConflictError | None) -> None:
         self.done: list[str] = []
         self._held = held
+        self.is_locked = False
         self.progress = self.done.append
 
     def engine(self, _: Settings) -> Any:
         return self
+
+    def refuse_locked(self, _: str) -> None:
+        if self.is_locked:
+            raise StateLockedError("locked", hint="wait")
 
     def create(self, lab: str) -> None:
         if self._held:
@@ -71,6 +77,28 @@ def test_one_that_another_run_made_is_left_alone() -> None:
     with pytest.raises(ConflictError, match="is up, and --ephemeral"):
         bring_up(free)
     assert bench.done == free.done == []
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_what_is_recorded_of_a_lab_stays_while_another_run_holds_its_state(
+    early: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, before = Bench(None), placeholder_spec("dev", Settings(), lambda *_: [])
+    lab_dir("dev").mkdir(parents=True)
+    record_spec(before, [])
+    bench.is_locked = early
+
+    def build(*_: Any) -> Any:
+        assert not early
+        bench.is_locked = True
+        return replace(before, settings=Settings(vms=3)), [], ""
+
+    monkeypatch.setattr(labs, "_make_spec", build)
+    with pytest.raises(StateLockedError):
+        labs.up(cast(Workbench, bench), "dev", {})
+    kept = load_spec("dev")
+    assert kept is not None
+    assert kept.settings.vms == before.settings.vms
 
 
 def test_a_wrong_backend_is_refused_before_anything_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
