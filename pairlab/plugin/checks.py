@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pairlab.plugin.resource import UNKNOWN, Failure, Property, Resource, Values
+from pairlab.plugin.resource import UNFINISHED, UNKNOWN, Failure, Property, Resource, Values
 from pairlab.plugin.wire import known
 
 TYPE_WORDS = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
@@ -86,7 +86,7 @@ def changed_paths(
     Returns:
         Property path -> (`add`, `delete` or `update`; whether it replaces the resource).
     """
-    changes: dict[str, tuple[str, bool]] = {}
+    changes = {UNFINISHED: ("delete", True)} if state.get(UNFINISHED) else {}
     for name, rule in served.properties.items():
         old = state.get(name, old_inputs.get(name))
         wanted = new.get(name)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pairlab.errors import PluginError
+from pairlab.errors import LabError, PluginError
 
 Values = dict[str, Any]
 Client = TypeVar("Client")
@@ -27,6 +28,8 @@ class _Unknown:
 
 
 UNKNOWN = _Unknown()
+UNFINISHED = "__unfinished"
+"""Output that marks what could neither be finished nor deleted again: the next run replaces it."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Failure:
 
 
 class PartialCreateError(PluginError):
-    """Something was made, but not all: the engine must record it, so that the next run deletes it.
+    """Something was made, but not all: the engine must record it, so that the next run sees to it.
 
     Args:
         resource_id: Id of what was made.
@@ -74,6 +77,17 @@ class PartialCreateError(PluginError):
         super().__init__(message, hint=hint)
         self.resource_id = resource_id
         self.outputs = outputs
+
+
+@dataclass
+class Making:
+    """What `create` has made so far.
+
+    Attributes:
+        resource_id: Its id; empty as long as nothing is there.
+    """
+
+    resource_id: str = ""
 
 
 @dataclass
@@ -137,6 +151,38 @@ class Resource(ABC, Generic[Client]):
             PluginError: Nothing was made, or all that was made was removed again.
             PartialCreateError: Something was left that must be recorded.
         """
+
+    @contextmanager
+    def making(self, state: Values, context: Context) -> Iterator[Making]:
+        """Let a block of `create` make it; if that fails half-way, what it made is deleted again.
+
+        The block must set `resource_id` as soon as something is there.
+
+        Args:
+            state: What `delete` needs to know of it.
+            context: Of the request.
+
+        Raises:
+            PartialCreateError: It could not be deleted, perhaps because the daemon went away.
+        """
+        made = Making()
+        try:
+            yield made
+        except PartialCreateError:
+            raise
+        except Exception as error:
+            if not made.resource_id:
+                raise
+            try:
+                self.delete(made.resource_id, state, context)
+            except LabError as left:
+                raise PartialCreateError(
+                    f"{error}; and what was made could not be removed: {left}",
+                    hint=f"{left.hint}; what was made is then replaced",
+                    resource_id=made.resource_id,
+                    outputs={**state, UNFINISHED: True},
+                ) from error
+            raise
 
     @abstractmethod
     def read(self, resource_id: str, state: Values, context: Context) -> Values | None:

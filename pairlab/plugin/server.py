@@ -27,7 +27,15 @@ from pairlab.errors import LabError
 from pairlab.plugin.checks import changed_paths, check_values, refreshed_inputs
 from pairlab.plugin.launchers import VERSIONS
 from pairlab.plugin.launchers import write_launchers as write_launchers
-from pairlab.plugin.resource import UNKNOWN, Context, PartialCreateError, Property, Resource, Values
+from pairlab.plugin.resource import (
+    UNFINISHED,
+    UNKNOWN,
+    Context,
+    PartialCreateError,
+    Property,
+    Resource,
+    Values,
+)
 from pairlab.plugin.wire import Path, from_wire, secret_paths, to_wire
 
 THREADS = 32
@@ -213,6 +221,11 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         """Look at the real thing: for a refresh, or for an import, which knows only the id."""
         served = self._served(request.urn)
         state, old_inputs = from_wire(request.properties), from_wire(request.inputs)
+        if state.get(UNFINISHED):
+            # However much of it is there, it must be replaced.
+            return provider_pb2.ReadResponse(
+                id=request.id, properties=request.properties, inputs=request.inputs
+            )
         outputs = served(self._connected()).read(request.id, state, self._context(served, request))
         if outputs is None:
             return provider_pb2.ReadResponse(id="")

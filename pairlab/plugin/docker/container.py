@@ -57,20 +57,15 @@ class Served(DockerResource):
         from docker.errors import APIError
 
         name = inputs["name"]
-        with self.client.doing(f"creating container {name!r}") as api:
+        with self.making(inputs, context) as made, self.client.doing(f"creating container {name!r}") as api:
             try:
-                made = api.create_container_from_config(_document(inputs), name)
+                made.resource_id = api.create_container_from_config(_document(inputs), name)["Id"]
             except APIError as error:
                 if error.status_code == CONFLICT and "already in use" in said(error):
                     raise name_taken("container", name) from error
                 raise
-            container = made["Id"]
-            try:
-                logs = _bring_up(api, container, inputs, context)
-            except BaseException:
-                found(api.remove_container, container, True, False, True)
-                raise
-            return container, self._recorded(api.inspect_container(container), inputs, logs)
+            logs = _bring_up(api, made.resource_id, inputs, context)
+            return made.resource_id, self._recorded(api.inspect_container(made.resource_id), inputs, logs)
 
     def read(self, resource_id: str, state: Values, context: Context) -> Values | None:
         """See `Resource.read`; one that must run but does not is recorded so: an update starts it."""

@@ -52,14 +52,14 @@ class Served(DockerResource):
     stable = ("scope",)
 
     def create(self, inputs: Values, context: Context) -> tuple[str, Values]:
-        """See `Resource.create`."""
+        """See `Resource.create`; an overlay that gets no driver is removed again."""
         from docker.errors import APIError
 
         name = inputs["name"]
         document = encode(self.properties, inputs)
-        with self.client.doing(f"creating network {name!r}") as api:
+        with self.making(inputs, context) as made, self.client.doing(f"creating network {name!r}") as api:
             try:
-                made = api.create_network(
+                made.resource_id = api.create_network(
                     name,
                     driver=document.get("Driver"),
                     options=document.get("Options"),
@@ -70,12 +70,13 @@ class Served(DockerResource):
                     enable_ipv6=document.get("EnableIPv6", False),
                     attachable=document.get("Attachable"),
                     ingress=document.get("Ingress"),
-                )
+                )["Id"]
             except APIError as error:
                 if error.status_code == CONFLICT and "already exists" in said(error):
                     raise name_taken("network", name) from error
                 raise
-            return made["Id"], self._recorded(_allocated(api, made["Id"], context), inputs)
+            document = _allocated(api, made.resource_id, context)
+            return made.resource_id, self._recorded(document, inputs)
 
     def read(self, resource_id: str, state: Values, context: Context) -> Values | None:
         """See `Resource.read`."""
@@ -113,9 +114,8 @@ def _allocated(api: Any, network: str, context: Context) -> Values:
 
     document: Values | None = wait_until(driven, context.timeout_s, context)
     if document is None:
-        api.remove_network(network)
         raise PluginError(
-            f"the Swarm gave network {network} no driver; it was removed again",
+            f"the Swarm gave network {network} no driver",
             hint="see `docker node ls` for a manager that is not ready, and run again",
         )
     return document

@@ -47,24 +47,23 @@ class Served(DockerResource):
         from docker.errors import APIError
 
         name = inputs["name"]
-        with self.client.doing(f"creating service {name!r}") as api:
+        with self.making(inputs, context) as made, self.client.doing(f"creating service {name!r}") as api:
             try:
-                made = api.create_service(**_arguments(api, inputs))
+                made.resource_id = api.create_service(**_arguments(api, inputs))["ID"]
             except APIError as error:
                 if error.status_code == CONFLICT:
                     raise name_taken("service", name) from error
                 raise
-            service_id = made["ID"]
             try:
-                self._await(api, service_id, inputs, context)
+                self._await(api, made.resource_id, inputs, context)
             except NotConvergedError as error:
-                if context.cancelled.is_set():
-                    raise PartialCreateError(
-                        error.message, hint=error.hint, resource_id=service_id, outputs=inputs
-                    ) from error
-                remove_service(api, service_id, _grace_s(inputs), context)
-                raise
-            return service_id, self._recorded(api, service_id, inputs)
+                if not context.cancelled.is_set():
+                    raise
+                # Nobody waits for its removal now, and the next run can go on with it.
+                raise PartialCreateError(
+                    error.message, hint=error.hint, resource_id=made.resource_id, outputs=inputs
+                ) from error
+            return made.resource_id, self._recorded(api, made.resource_id, inputs)
 
     def read(self, resource_id: str, state: Values, context: Context) -> Values | None:
         """See `Resource.read`."""

@@ -13,7 +13,7 @@ from pairlab.errors import PluginError
 from pairlab.plugin.libvirt._failures import found, is_missing, name_taken
 from pairlab.plugin.libvirt._values import element, text_of, to_xml
 from pairlab.plugin.libvirt.client import Client
-from pairlab.plugin.resource import Context
+from pairlab.plugin.resource import Context, Making
 
 CHUNK_BYTES = 262_120
 """The largest piece that one message of libvirt's stream protocol carries; larger sends are split anew."""
@@ -120,12 +120,13 @@ def interrupted(what: str) -> PluginError:
 
 
 def make_volume(
-    client: Client, pool_name: str, spec: VolumeSpec, content: Content | None, context: Context
+    client: Client, made: Making, pool_name: str, spec: VolumeSpec, content: Content | None, context: Context
 ) -> tuple[str, str]:
-    """Make a volume and fill it; one that fails half-way is deleted again.
+    """Make a volume and fill it.
 
     Args:
         client: The daemon.
+        made: Gets the volume's key as soon as it is there.
         pool_name: The pool that gets it.
         spec: The volume.
         content: What is uploaded into it; None leaves it empty.
@@ -144,15 +145,12 @@ def make_volume(
             remedy = f"virsh -c '{client.uri}' vol-delete --pool {pool_name} {spec.name}"
             raise name_taken("volume", spec.name, f"{existing.path()} in pool {pool_name!r}", remedy)
         volume = pool.createXML(spec.to_xml(), 0)
-        try:
-            if content is not None:
-                upload(connection, volume, content, context.cancelled)
-                # The upload may have brought another format and size than the file was created with.
-                refresh(pool, context)
-            return volume.key(), volume.XMLDesc(0)
-        except BaseException:
-            volume.delete(0)
-            raise
+        made.resource_id = volume.key()
+        if content is not None:
+            upload(connection, volume, content, context.cancelled)
+            # The upload may have brought another format and size than the file was created with.
+            refresh(pool, context)
+        return made.resource_id, volume.XMLDesc(0)
 
 
 def upload(connection: Any, volume: Any, content: Content, cancelled: threading.Event) -> None:

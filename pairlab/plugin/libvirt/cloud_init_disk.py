@@ -63,7 +63,8 @@ class Served(Resource[Client]):
         image = seed_image(inputs)
         spec = VolumeSpec(inputs["name"], len(image), "raw", MODE)
         content = Content(BytesIO(image), len(image), "the seed")
-        key, _ = make_volume(self.client, inputs["pool"], spec, content, context)
+        with self.making(inputs, context) as made:
+            key, _ = make_volume(self.client, made, inputs["pool"], spec, content, context)
         return f"{key};{uuid.uuid5(NAMESPACE, image.hex())}", dict(inputs)
 
     def read(self, resource_id: str, state: Values, context: Context) -> Values | None:

@@ -78,30 +78,30 @@ class Served(Resource[Client]):
         """See `Resource.create`."""
         name = inputs["name"]
         declared = {**inputs, "networkInterfaces": with_macs(inputs.get("networkInterfaces") or [])}
-        with self.client.doing(f"creating domain {name!r}") as connection:
+        with (
+            self.making(declared, context) as made,
+            self.client.doing(f"creating domain {name!r}") as connection,
+        ):
             self._refuse_taken(connection, name)
             disks = _disk_elements(connection, inputs)
             interfaces = interface_elements(connection, declared["networkInterfaces"])
             domain = connection.defineXML(domain_xml(inputs, disks, interfaces))
-            try:
-                reserve(self.client, connection, declared["networkInterfaces"], name)
-                if inputs.get("autostart"):
-                    domain.setAutostart(1)
-                if inputs["running"]:
-                    domain.create()
-            except BaseException:
-                self._remove(connection, domain, declared["networkInterfaces"], context)
-                raise
+            made.resource_id = domain.UUIDString()
+            reserve(self.client, connection, declared["networkInterfaces"], name)
+            if inputs.get("autostart"):
+                domain.setAutostart(1)
+            if inputs["running"]:
+                domain.create()
             problem = wait_for_leases(domain, declared, context) if inputs["running"] else ""
             outputs = self._recorded(connection, domain, declared)
             if problem:
                 raise PartialCreateError(
                     f"domain {name!r} runs, but {problem}",
                     hint="see its console: does the guest boot and ask for an address? has its network DHCP?",
-                    resource_id=domain.UUIDString(),
+                    resource_id=made.resource_id,
                     outputs=outputs,
                 )
-            return domain.UUIDString(), outputs
+            return made.resource_id, outputs
 
     def _refuse_taken(self, connection: Any, name: str) -> None:
         existing = found(connection.lookupByName, name)

@@ -105,21 +105,22 @@ class Served(Resource[Client]):
         """See `Resource.create`."""
         name = inputs["name"]
         # Two definitions at once may get one bridge: https://gitlab.com/libvirt/libvirt/-/issues/78
-        with self.client.lock("networks"), self.client.doing(f"creating network {name!r}") as connection:
+        with (
+            self.making(inputs, context) as made,
+            self.client.lock("networks"),
+            self.client.doing(f"creating network {name!r}") as connection,
+        ):
             existing = found(connection.networkLookupByName, name)
             if existing is not None:
                 holder = f"a network (UUID {existing.UUIDString()}, bridge {_bridge_of(existing) or 'none'})"
                 remedy = f"virsh -c '{self.client.uri}' net-destroy {name}; virsh … net-undefine {name}"
                 raise name_taken("network", name, holder, remedy)
             network = connection.networkDefineXML(network_xml(inputs))
-            try:
-                network.create()
-                if inputs.get("autostart"):
-                    network.setAutostart(1)
-            except BaseException:
-                _remove(network)
-                raise
-            return network.UUIDString(), self._recorded(network, inputs)
+            made.resource_id = network.UUIDString()
+            network.create()
+            if inputs.get("autostart"):
+                network.setAutostart(1)
+            return made.resource_id, self._recorded(network, inputs)
 
     def read(self, resource_id: str, state: Values, context: Context) -> Values | None:
         """See `Resource.read`."""

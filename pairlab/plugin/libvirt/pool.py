@@ -56,21 +56,22 @@ class Served(Resource[Client]):
     def create(self, inputs: Values, context: Context) -> tuple[str, Values]:
         """See `Resource.create`."""
         name, path = inputs["name"], directory_of(inputs)
-        with self.client.lock("pools"), self.client.doing(f"creating pool {name!r} in {path}") as connection:
+        with (
+            self.making(inputs, context) as made,
+            self.client.lock("pools"),
+            self.client.doing(f"creating pool {name!r} in {path}") as connection,
+        ):
             existing = found(connection.storagePoolLookupByName, name)
             if existing is not None:
                 holder = f"a pool (UUID {existing.UUIDString()})"
                 remedy = f"virsh -c '{self.client.uri}' pool-destroy {name}; virsh … pool-undefine {name}"
                 raise name_taken("pool", name, holder, remedy)
             pool = connection.storagePoolDefineXML(pool_xml(name, path), 0)
-            try:
-                pool.build(0)
-                pool.setAutostart(1)
-                pool.create(0)
-            except BaseException:
-                pool.undefine()
-                raise
-            return pool.UUIDString(), {**inputs, **_gauges(pool)}
+            made.resource_id = pool.UUIDString()
+            pool.build(0)
+            pool.setAutostart(1)
+            pool.create(0)
+            return made.resource_id, {**inputs, **_gauges(pool)}
 
     def read(self, resource_id: str, state: Values, context: Context) -> Values | None:
         """See `Resource.read`."""
@@ -113,7 +114,7 @@ def _remove_directory(pool: Any) -> None:
     try:
         pool.delete(0)
     except libvirt.libvirtError as error:
-        if error.get_int1() not in (errno.ENOTEMPTY, errno.ENOENT, errno.ENOTDIR, errno.EBUSY):
+        if error.get_int1() not in (errno.ENOTEMPTY, errno.ENOENT, errno.ENOTDIR, errno.EBUSY, errno.EROFS):
             raise
 
 

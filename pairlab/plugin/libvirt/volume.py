@@ -19,7 +19,7 @@ from pairlab.plugin.libvirt._storage import (
     pool_named,
 )
 from pairlab.plugin.libvirt.client import Client
-from pairlab.plugin.resource import UNKNOWN, Context, Failure, Property, Resource, Values
+from pairlab.plugin.resource import UNKNOWN, Context, Failure, Making, Property, Resource, Values
 
 DEFAULT_POOL = "default"
 
@@ -63,14 +63,15 @@ class Served(Resource[Client]):
 
     def create(self, inputs: Values, context: Context) -> tuple[str, Values]:
         """See `Resource.create`."""
-        if inputs.get("source") is not None:
-            key, description = self._create_from_source(inputs, context)
-        else:
-            spec = self._empty_or_overlay(inputs)
-            key, description = make_volume(self.client, inputs["pool"], spec, None, context)
+        with self.making(inputs, context) as made:
+            if inputs.get("source") is not None:
+                key, description = self._create_from_source(made, inputs, context)
+            else:
+                spec = self._empty_or_overlay(inputs)
+                key, description = make_volume(self.client, made, inputs["pool"], spec, None, context)
         return key, {**inputs, **_facts(description)}
 
-    def _create_from_source(self, inputs: Values, context: Context) -> tuple[str, str]:
+    def _create_from_source(self, made: Making, inputs: Values, context: Context) -> tuple[str, str]:
         with open_source(inputs["source"]) as source:
             if source.qcow2 and inputs.get("format") == "raw":
                 raise PluginError(
@@ -79,7 +80,7 @@ class Served(Resource[Client]):
                 )
             # Created as a plain file: what is uploaded brings its own qcow2 header.
             spec = VolumeSpec(inputs["name"], source.content.size_bytes, "raw")
-            return make_volume(self.client, inputs["pool"], spec, source.content, context)
+            return make_volume(self.client, made, inputs["pool"], spec, source.content, context)
 
     def _empty_or_overlay(self, inputs: Values) -> VolumeSpec:
         size = inputs.get("size")

@@ -1,0 +1,72 @@
+"""An engine that goes away while something is made: that is removed again, or recorded and replaced."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import requests
+
+from pairlab.errors import PluginError
+from pairlab.plugin.checks import changed_paths, check_values
+from pairlab.plugin.docker import container, network, service
+from pairlab.plugin.docker.client import Client
+from pairlab.plugin.resource import UNFINISHED, Context, PartialCreateError, Values
+from tests.contract.plugin_docker.docker_fake import FakeDocker
+
+TASK = {"containerSpec": {"image": "tool:1"}}
+KINDS: dict[str, tuple[Any, Values]] = {
+    "network": (network.Served, {"name": "x", "driver": "overlay"}),
+    "container": (container.Served, {"name": "x", "image": "tool:1"}),
+    "service": (service.Served, {"name": "x", "taskSpec": TASK, "convergeConfig": {"timeout": "5s"}}),
+}
+
+
+class Restarting:
+    """An engine that does not answer some calls after it made something."""
+
+    def __init__(self, unanswered: int) -> None:
+        self.engine, self.unanswered, self.silent = FakeDocker("tool:1"), unanswered, 0
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if self.silent:
+                self.silent -= 1
+                raise requests.ConnectionError("connection refused")
+            answer = getattr(self.engine, name)(*arguments, **named)
+            if name.startswith("create_"):
+                self.silent, self.unanswered = self.unanswered, 0
+            return answer
+
+        return call
+
+
+def declared(kind: str, unanswered: int) -> tuple[Any, Values]:
+    served, inputs = KINDS[kind]
+    values = dict(inputs)
+    assert check_values(values, served.properties, "docker") == []
+    api = Restarting(unanswered)
+    return served(Client("unix:///x", opener=lambda _host, _options: api)), values
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_an_engine_away_for_a_moment_made_is_removed_again(kind: str) -> None:
+    resource, inputs = declared(kind, unanswered=1)
+    with pytest.raises(PluginError, match="Docker does not answer") as told:
+        resource.create(inputs, Context())
+    assert not isinstance(told.value, PartialCreateError)
+    resource_id, _ = resource.create(inputs, Context())
+    assert resource_id
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_an_engine_that_is_gone_made_is_recorded_and_replaced(kind: str) -> None:
+    resource, inputs = declared(kind, unanswered=2)
+    with pytest.raises(PartialCreateError, match=f"could not be removed: deleting {kind} 'x'") as told:
+        resource.create(inputs, Context())
+    assert "invoke lab.doctor" in told.value.hint
+    state = told.value.outputs
+    assert changed_paths(type(resource), state, inputs, inputs) == {UNFINISHED: ("delete", True)}
+    resource.delete(told.value.resource_id, state, Context())
+    _, outputs = resource.create(inputs, Context())
+    assert changed_paths(type(resource), outputs, inputs, inputs) == {}
