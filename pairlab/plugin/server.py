@@ -13,6 +13,7 @@ import os
 import pkgutil
 import signal
 import threading
+import urllib.parse
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import wraps
@@ -138,8 +139,19 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         old = self._given_settings(request.old_inputs or request.olds)
         new = self._given_settings(request.news)
         changed = [name for name in self._settings if old.get(name) != new.get(name)]
+        replaces = [
+            name
+            for name in changed
+            if self._settings[name].replace and _daemon(old.get(name)) != _daemon(new.get(name))
+        ]
         some, none = provider_pb2.DiffResponse.DIFF_SOME, provider_pb2.DiffResponse.DIFF_NONE
-        return provider_pb2.DiffResponse(changes=some if changed else none, diffs=changed)
+        return provider_pb2.DiffResponse(
+            changes=some if changed else none,
+            diffs=changed,
+            replaces=replaces,
+            # Two addresses may lead to one daemon, where the names of what is there are taken.
+            deleteBeforeReplace=bool(replaces),
+        )
 
     @_clean_errors
     def Configure(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -283,6 +295,12 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
 
     def _context(self, served: type[Resource[Any]], request: Any) -> Context:
         return Context(request.timeout or served.create_timeout_s, self._cancelled)
+
+
+def _daemon(address: Any) -> tuple[str, list[str]]:
+    """What of an address says which daemon it is; the rest, such as `keyfile`, only says how to get there."""
+    place, _, query = str(address).partition("?")
+    return place, urllib.parse.parse_qs(query).get("socket", [])
 
 
 def _check_response(values: Values, failures: list[Any], secret: set[Path]) -> Any:

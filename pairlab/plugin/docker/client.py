@@ -15,7 +15,7 @@ DEFAULT_HOST = "unix:///var/run/docker.sock"
 POLL_S = 0.1
 NOT_FOUND, CONFLICT, NO_SWARM = 404, 409, 503
 
-CONFIG: Mapping[str, Property] = {"host": Property(str), "sshOpts": Property(list)}
+CONFIG: Mapping[str, Property] = {"host": Property(str, replace=True), "sshOpts": Property(list)}
 """The provider's settings. Official: https://www.pulumi.com/registry/packages/docker/installation-configuration/"""
 
 

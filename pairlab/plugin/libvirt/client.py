@@ -18,7 +18,7 @@ DEFAULT_URI = "qemu:///system"
 KEEPALIVE_INTERVAL_S = 5
 KEEPALIVE_COUNT = 6
 
-CONFIG: Mapping[str, Property] = {"uri": Property(str, default=DEFAULT_URI)}
+CONFIG: Mapping[str, Property] = {"uri": Property(str, default=DEFAULT_URI, replace=True)}
 """The provider's settings. Official: https://www.pulumi.com/registry/packages/libvirt/installation-configuration/"""
 
 
