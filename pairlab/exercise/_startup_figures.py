@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pairlab.differences import Need, Row, SummaryCell
-from pairlab.exercise._conclude import claim_less, combined, compare
+from pairlab.exercise._conclude import combined, compare, told, too_few
 from pairlab.model import SideName
 from pairlab.results import Conclusion, Figure, RunResult, Variant
 
@@ -126,6 +126,7 @@ SUMMARY = (
 
 MACHINE = (FIRMWARE, KERNEL, INIT, SEED)
 WAITING = (PROVIDE, TRUST, DOOR)
+HALF = 50.0
 
 
 def conclude(result: RunResult) -> list[Conclusion]:
@@ -149,9 +150,16 @@ def conclude(result: RunResult) -> list[Conclusion]:
 def _share(
     result: RunResult, variant: Variant, phases: tuple[Figure, ...], name: str, claim: str
 ) -> Conclusion:
-    """The claim that a start's own part, the workload, took less than some other phases together."""
+    """The claim that some phases together were more than half of each start."""
     known = [samples for phase in phases if (samples := result.samples_of(phase.key, variant.key))]
-    together = combined(lambda *values: sum(values), *known) if known else []
-    own = result.samples_of(APP.key, variant.key)
-    part = Figure(key="part", title="parts of its start", unit="s", method="")
-    return claim_less(claim, part, ("the workload", own), (name, together), [variant])
+    starts = result.samples_of(START.key, variant.key)
+    shares = combined(lambda start, *parts: 100 * sum(parts) / start, starts, *known) if known else []
+    values = [sample.value for sample in shares]
+    lacking = too_few(shares) or ("" if min(values) > HALF else ": not more than half of each")
+    part = Figure(key="part", title="part of its start", unit="%", method="")
+    return Conclusion(
+        text=claim,
+        carried=not lacking,
+        basis=f"{part.title}: {name} {told(values, part)}{lacking}",
+        variants=[variant.key],
+    )
