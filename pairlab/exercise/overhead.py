@@ -26,7 +26,7 @@ from pairlab.exercise._overhead_facts import (
 from pairlab.exercise._overhead_place import Place, Ran, check_same, unpack, unpacked_here, usable_cpus
 from pairlab.exercise._stack_inside import boot_id
 from pairlab.model import SideName, Tools
-from pairlab.results import Conclusion, RunResult, Variant, Verdict
+from pairlab.results import Conclusion, Figure, RunResult, Variant, Verdict
 from pairlab.run import Runner
 
 MEMORY_MIB, MIB_A_CPU = 512, 32
@@ -55,7 +55,7 @@ class LabExercise:
         self._log = log
         self._inside: dict[SideName, Place] = {}
         self._cores, self._direct = 0, False
-        self._disturbed: dict[str, list[str]] = {}
+        self._disturbed: dict[str, dict[Figure, str]] = {}
         self.variants = plan.variants(lab.accelerator)
 
     def prepare(self) -> str:
@@ -184,14 +184,17 @@ class LabExercise:
                 self._log.sample(plan.STOLEN_INSIDE, ran.stolen_inside_percent)
         if ran.others_percent > plan.BUSY_PERCENT or ran.stolen_percent > plan.STOLEN_PERCENT:
             told = f"{task.figure.title} ({ran.others_percent:.0f} % used, {ran.stolen_percent:.1f} % taken)"
-            self._disturbed.setdefault(place.variant.key, []).append(told)
+            self._disturbed.setdefault(place.variant.key, {})[task.figure] = told
         return ran
 
     def _quiet(self, variant: Variant) -> tuple[str, Verdict]:
         """Whether anything else used this host's CPUs in this repetition."""
         limits = f"{plan.BUSY_PERCENT:g} % of its CPU time used by others or {plan.STOLEN_PERCENT:g} % taken"
-        runs = self._disturbed.get(variant.key, [])
-        return (f"more than {limits} during: {'; '.join(runs)}", "no") if runs else (f"never {limits}", "yes")
+        runs = self._disturbed.get(variant.key)
+        if not runs:
+            return f"never {limits}", "yes"
+        told = [*runs.values(), *([plan.KERNEL_WORKS] if runs.keys() & {*plan.DISK} else [])]
+        return f"more than {limits} during: {'; '.join(told)}", "no"
 
     def _tell(self, place: Place, question: str, answer: str, verdict: Verdict) -> None:
         with self._log.doing(place.variant):

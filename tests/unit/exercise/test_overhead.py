@@ -285,6 +285,14 @@ def test_a_disturbed_run_is_named(lab: FakeLab, monkeypatch: pytest.MonkeyPatch)
     quiet = [f for f in log.findings if f.question == plan.QUIET]
     assert [f.verdict for f in quiet] == ["no", "no", "no"]
     assert all(figure.title in quiet[0].answer for figure in plan.SPEEDS)
+    assert all(finding.answer.endswith(plan.KERNEL_WORKS) for finding in quiet)
+
+
+def test_only_a_disturbed_test_of_the_disk_is_put_down_to_the_kernel(lab: FakeLab) -> None:
+    exercise, _, _ = start(lab)
+    exercise._disturbed["vm"] = {plan.INTEGER: "integer arithmetic (14 % used)"}
+    answer, verdict = exercise._quiet(plan.VM)
+    assert (answer.endswith("during: integer arithmetic (14 % used)"), verdict) == (True, "no")
 
 
 def conclude(container: Sequence[float], vm: Sequence[float], accelerator: str) -> list[Conclusion]:
@@ -322,9 +330,12 @@ def test_claims_go_in_the_direction_that_was_measured_and_name_emulation() -> No
 
 
 def test_too_little_or_too_scattered_carries_nothing() -> None:
-    assert not any(claim.carried for claim in conclude([99, 98], [8, 9], "tcg"))
-    computes, *others = conclude([70, 85, 99], [60, 80, 98], "kvm")
+    few = conclude([99, 98], [8, 9], "tcg")
+    assert not any(claim.carried for claim in few)
+    assert few[0].basis.endswith(": too few repetitions")
+    computes, *others = conclude([89, 95, 99], [60, 80, 98], "kvm")
     assert not computes.carried
+    assert computes.basis.endswith(": not all are 90 % or more")
     assert not any(claim.carried for claim in others)
 
 
