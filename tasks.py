@@ -259,7 +259,8 @@ def logs(_: Context, instance: str, lab: str = DEFAULT_LAB, lines: int = 100, fo
     """Show an instance's log."""
     from pairlab.session import access
 
-    access.logs(_bench(), lab, instance, lines=lines, follow=follow, on_line=print)
+    show = functools.partial(print, flush=True)  # into a pipe too, line by line
+    access.logs(_bench(), lab, instance, lines=lines, follow=follow, on_line=show)
 
 
 @task(positional=["instance"], help=LAB | {"instance": "Which virtual machine, such as vm/0."})

@@ -29,7 +29,7 @@ def _console() -> Console:
 
 
 def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, default=str))
+    print(json.dumps(value, indent=2, default=str), flush=True)
 
 
 def human_bytes(size: float | None) -> str:
@@ -145,17 +145,20 @@ def _counted(changes: Sequence[Change]) -> str:
 
 def show_status(read: Callable[[], Any], *, as_json: bool, watch: bool) -> None:
     """Both sides of a lab; with `watch`, until interrupted."""
-    if as_json:
-        _print_json(read().as_json())
-        return
     console = Console(highlight=False)
-    if not watch:
-        console.print(status_table(read()))
-        return
-    with Live(status_table(read()), console=console, auto_refresh=False) as live:
-        while True:
-            time.sleep(WATCH_S)
-            live.update(status_table(read()), refresh=True)
+    if watch and console.is_terminal and not as_json:
+        with Live(status_table(read()), console=console, auto_refresh=False) as live:
+            while True:
+                time.sleep(WATCH_S)
+                live.update(status_table(read()), refresh=True)
+    while True:
+        if as_json:
+            _print_json(read().as_json())
+        else:
+            console.print(status_table(read()))
+        if not watch:
+            return
+        time.sleep(WATCH_S)
 
 
 def status_table(status: Any) -> Table:

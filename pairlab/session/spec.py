@@ -11,22 +11,17 @@ from pairlab.errors import UsageError
 from pairlab.model import MACHINE_HOST, LabKeys, LabSpec, Settings, Tier, lab_dir, spec_json
 from pairlab.session.keys import write_known_hosts, write_private
 
-HIDDEN = {
-    "__main__",
-    "front_door",
-    "guest_seed",
-    "machine",
-    "package_repository",
-    "swarm",
-    "virtual_machines",
-}
-
 
 def stack_names() -> list[str]:
     """Programs in `stacks/` that declare a lab: modules with `tiers` and `declare`."""
     package = importlib.import_module("stacks")
     names = [module.name for module in pkgutil.iter_modules(package.__path__)]
-    return sorted(name for name in names if name not in HIDDEN)
+    return sorted(name for name in names if not name.startswith("_") and _declares(name))
+
+
+def _declares(name: str) -> bool:
+    module = importlib.import_module(f"stacks.{name}")
+    return hasattr(module, "tiers") and hasattr(module, "declare")
 
 
 def load_stack(name: str) -> ModuleType:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 from pathlib import Path
 
 import pytest
-from lab_commands import Commands, doors, get, inventory, until
+from lab_commands import Commands, doors, get, inventory, own_lab, until
 
 pytestmark = pytest.mark.integration
 
@@ -60,6 +61,33 @@ def test_status_tells_each_instance_and_no_drift(commands: Commands, up: str) ->
     assert status["drift"] == []
     assert status["problems"] == []
     assert up in commands.run("lab.list").stdout
+
+
+@pytest.mark.parametrize("words", [["lab.status", "--watch"], ["lab.logs", "vm/0", "--follow"]])
+def test_what_is_watched_is_shown_until_somebody_ends_it(
+    commands: Commands, up: str, words: list[str]
+) -> None:
+    with commands.start(*words, "--lab", up) as watching:
+        assert watching.stdout is not None
+        for line in watching.stdout:
+            if "vm" in line:
+                break
+        watching.send_signal(signal.SIGINT)
+        told = watching.communicate(timeout=60)[1]
+    assert watching.returncode == 128 + signal.SIGINT
+    assert "interrupted" in told
+    assert "Traceback" not in told
+
+
+def test_two_labs_serve_side_by_side(commands: Commands, up: str) -> None:
+    made = inventory()
+    with own_lab(commands, f"{up}-b") as other:
+        commands.run("lab.up", "--lab", other)
+        for lab in (up, other):
+            for port in doors(commands, lab).values():
+                assert f"<title>pairlab: {lab}</title>" in get(port)[2]
+            assert lab in commands.run("lab.list").stdout.split()
+    assert inventory() == made
 
 
 def test_a_second_up_changes_nothing(commands: Commands, up: str) -> None:
