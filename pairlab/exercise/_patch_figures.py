@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pairlab.differences import Row, SummaryCell
-from pairlab.exercise._conclude import agreed, compare, counted, sentence, without_failures
+from pairlab.exercise._conclude import agreed, compare, counted, observed, sentence, without_failures
 from pairlab.model import SideName
 from pairlab.results import CLAIM_REPETITIONS, Conclusion, Figure, RunResult, Variant, enough
 
@@ -178,7 +178,7 @@ def _unchanged_process(result: RunResult) -> Conclusion:
     return Conclusion(
         text="In a running container the package can be updated, and the process that serves can not.",
         carried=agreed(found) == "cannot",
-        basis=f"{stale} of {len(found)} times the serving process still ran the old files",
+        basis=f"the serving process still ran the old files {counted(stale, 'time')}, of {observed(found)}",
         variants=[CONTAINER_IN_PLACE.key],
     )
 
