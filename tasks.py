@@ -9,12 +9,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from invoke.collection import Collection
 from invoke.context import Context
 from invoke.parser.argument import Argument
 from invoke.tasks import Task, task
+
+if TYPE_CHECKING:
+    from pairlab.errors import LabError
 
 Body = TypeVar("Body", bound=Callable[..., Any])
 
@@ -33,10 +36,19 @@ _START = time.monotonic()
 
 def command(body: Body) -> Body:
     """Turn errors into a message, a hint and an exit status: 1 failed, 2 bad usage, 128 + signal stopped."""
+    return _handled(body, "interrupted")
 
+
+def lab_command(body: Body) -> Body:
+    """Do the same for a command that changes a lab: interrupted, it may leave one half-made."""
+    rest = "`invoke lab.up` finishes a lab that is half-made, `invoke lab.down` undoes it"
+    return _handled(body, f"interrupted; {rest}")
+
+
+def _handled(body: Body, interrupted: str) -> Body:
     @functools.wraps(body)
     def run(*args: Any, **kwargs: Any) -> Any:
-        from pairlab.errors import LabError, Terminated, UsageError
+        from pairlab.errors import LabError, Terminated
 
         def terminate(number: int, frame: object) -> None:
             if number == signal.SIGHUP:  # the terminal is gone: to write to it would fail
@@ -50,24 +62,29 @@ def command(body: Body) -> Body:
         before = {number: signal.signal(number, terminate) for number in ends}
         try:
             return body(*args, **kwargs)
-        except LabError as error:
-            details = f"\n{error.details}" if error.details else ""
-            print(f"error: {error.message}{details}\n  next: {error.hint}", file=sys.stderr)
-            sys.exit(2 if isinstance(error, UsageError) else 1)
         except KeyboardInterrupt as stop:
-            print(
-                "interrupted; `invoke lab.up` finishes a lab that is half-made, `invoke lab.down` undoes it",
-                file=sys.stderr,
-            )
+            print(interrupted, file=sys.stderr)
             sys.exit(128 + (stop.number if isinstance(stop, Terminated) else signal.SIGINT))
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
+        except (LabError, OSError) as error:
+            sys.exit(_tell(error))
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
     return run  # type: ignore[return-value]
+
+
+def _tell(error: LabError | OSError) -> int:
+    """Tell what went wrong and what to do next; returns the exit status for it."""
+    from pairlab.errors import UsageError, system_error
+
+    told = system_error(error) if isinstance(error, OSError) else error
+    details = f"\n{told.details}" if told.details else ""
+    print(f"error: {told.message}{details}\n  next: {told.hint}", file=sys.stderr)
+    return 2 if isinstance(told, UsageError) else 1
 
 
 class _NamesOrAll(Task[Any]):
@@ -181,7 +198,7 @@ def preview(
 
 
 @task(iterable=["set_"], help=LAB | SETTINGS | YES)
-@command
+@lab_command
 def up(
     _: Context,
     lab: str = DEFAULT_LAB,
@@ -280,19 +297,26 @@ def console(_: Context, instance: str, lab: str = DEFAULT_LAB) -> None:
         "orphans": "Remove what has the lab's name also if this state does not know it.",
     }
 )
-@command
+@lab_command
 def down(
     _: Context, lab: str = DEFAULT_LAB, all_: bool = False, orphans: bool = False, yes: bool = False
 ) -> None:
     """Destroy a lab, and say what was removed."""
+    from pairlab.errors import LabError
     from pairlab.model import check_lab_name
     from pairlab.report import terminal
     from pairlab.session import lab as session_lab
 
-    bench, confirm = _bench(), _confirm(yes)
+    bench, confirm, status = _bench(), _confirm(yes), 0
     for name in session_lab.labs(bench) if all_ else [check_lab_name(lab)]:
         if confirm(f"destroy lab {name!r} and everything in it?"):
-            terminal.show_removed(name, session_lab.down(bench, name, orphans=orphans))
+            try:
+                removed = session_lab.down(bench, name, orphans=orphans)
+            except (LabError, OSError) as error:  # the next one of --all may go nevertheless
+                status = _tell(error)
+            else:
+                terminal.show_removed(name, removed)
+    sys.exit(status)
 
 
 @task(help=LAB | YES)
@@ -411,7 +435,7 @@ def list_exercises(_: Context, json: bool = False) -> None:
         "out": "Folder for the results; default: results/ in the user's data directory.",
     },
 )
-@command
+@lab_command
 def run_exercise(
     _: Context,
     names: str,

@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+
+NEXT_STEPS = {
+    errno.ENOSPC: "free some disk space, then run the command again",
+    errno.EACCES: "run it as an account that may do that, or choose another place",
+    errno.EPERM: "run it as an account that may do that, or choose another place",
+}
+"""Cause, by its number -> the next step."""
+
 
 class LabError(Exception):
     """Base of every error that pairlab raises for a person to read.
@@ -85,3 +94,12 @@ class Terminated(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__()
         self.number = number
+
+
+def system_error(error: OSError) -> LabError:
+    """What the operating system refused, for a person: the cause and the file, if it is about one."""
+    file = f"{error.filename}: " if error.filename else ""
+    return LabError(
+        f"{file}{error.strerror or error}",
+        hint=NEXT_STEPS.get(error.errno or 0, "mend that, then run the command again"),
+    )
