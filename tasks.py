@@ -377,14 +377,14 @@ def advise(
     advice_terminal.show_advice(advise_on(answers), as_json=json)
 
 
-@task(help={"stack": "Program in stacks/ whose workloads are built.", **LAB})
+@task(help=LAB | {"stack": "Program in stacks/ whose workloads are built; default: the lab's."})
 @command
-def build(_: Context, stack: str = "pair", lab: str = DEFAULT_LAB) -> None:
-    """Build the VM disks and container images of a stack."""
+def build(_: Context, lab: str = DEFAULT_LAB, stack: str = "") -> None:
+    """Build the VM disks and container images that a lab comes up with."""
     from pairlab.report import terminal
     from pairlab.session import images
 
-    terminal.show_images(images.build_images(_bench(), stack, lab), as_json=False)
+    terminal.show_images(images.build_images(_bench(), lab, stack), as_json=False)
 
 
 @task(name="list", help=JSON)

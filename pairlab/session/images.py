@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from pairlab.errors import SettingError
-from pairlab.model import LabSpec, Settings, load_spec, placeholder_spec, state_dir
+from pairlab.image.store import ImageStore
+from pairlab.model import (
+    ContainerImage,
+    LabSpec,
+    Settings,
+    Tier,
+    VmImage,
+    WorkloadImages,
+    load_spec,
+    placeholder_spec,
+    state_dir,
+)
+from pairlab.progress import Progress
 from pairlab.session.exclusive import removing_images
 from pairlab.session.settings import declared_labs, load_settings
 from pairlab.session.spec import load_stack, tiers_of
@@ -16,21 +30,39 @@ from pairlab.session.workbench import Workbench
 Listing = list[dict[str, Any]]
 
 
-def build_images(bench: Workbench, stack_name: str, lab: str) -> Listing:
-    """Build both forms of each workload of a stack, and the front door's image; what is built is kept.
+def build_images(bench: Workbench, lab: str, stack_name: str = "") -> Listing:
+    """Build all images that a lab comes up with by its settings; what is built is kept.
 
     Args:
         bench: The tools of this run.
-        stack_name: A program in `stacks/`.
-        lab: Whose Docker gets the container images.
+        lab: Whose settings say how its VMs start, and whose Docker gets the container images.
+        stack_name: A program in `stacks/` in the place of the lab's own.
     """
-    stack = load_stack(stack_name)
-    store = bench.images_for(load_settings(lab, {}))
-    keys = placeholder_spec("dev", Settings(), stack.tiers).keys
-    for tier in tiers_of(stack, "dev", Settings(), keys):
-        store.ensure(tier.workload, progress=bench.progress)
-    store.ensure_front_door(progress=bench.progress)
+    settings = load_settings(lab, {"stack": stack_name or None})
+    stack = load_stack(settings.stack)
+    tiers = tiers_of(stack, lab, settings, placeholder_spec(lab, settings, stack.tiers).keys)
+    ensure_images(bench.images_for(settings), settings, tiers, bench.progress)
     return list_images(bench)
+
+
+def ensure_images(
+    store: ImageStore, settings: Settings, tiers: Sequence[Tier], progress: Progress
+) -> tuple[dict[str, WorkloadImages], ContainerImage]:
+    """Both forms of each workload, by its name, and the front door's image; what there is not, is built."""
+    images = {
+        tier.workload.name: store.ensure(tier.workload, progress=progress, boot=settings.boot)
+        for tier in tiers
+    }
+    door = store.ensure_front_door(progress=progress)
+    if settings.guest_image_url:
+        guest = store.ensure_guest(settings.guest_image_url, settings.guest_image_sha256, progress=progress)
+        images = with_guest(images, guest)
+    return images, door
+
+
+def with_guest(images: Mapping[str, WorkloadImages], guest: VmImage) -> dict[str, WorkloadImages]:
+    """The same images, with VMs that start from another disk."""
+    return {name: replace(both, vm=guest) for name, both in images.items()}
 
 
 def list_images(bench: Workbench) -> Listing:

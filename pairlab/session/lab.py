@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pairlab import side as sides
-from pairlab.engine.state_files import backend_address
+from pairlab.engine.state_files import FILE, StateFiles, backend_address
 from pairlab.errors import ConflictError, LabError
 from pairlab.host.accelerator import accelerator
 from pairlab.model import (
@@ -24,8 +24,6 @@ from pairlab.model import (
     Settings,
     SideName,
     Tier,
-    VmImage,
-    WorkloadImages,
     check_lab_name,
     lab_dir,
     load_spec,
@@ -33,6 +31,7 @@ from pairlab.model import (
     state_dir,
 )
 from pairlab.session.conflicts import check_conflicts
+from pairlab.session.images import ensure_images, with_guest
 from pairlab.session.keys import ensure_keys
 from pairlab.session.rollbacks import telling_rollbacks
 from pairlab.session.settings import load_settings
@@ -87,9 +86,10 @@ def preview(bench: Workbench, lab: str, overrides: Mapping[str, Any]) -> Outcome
         keys = ensure_keys(lab_dir(lab), _hosts(tiers), bench.runner)
         images = {t.workload.name: store.planned(t.workload, boot=settings.boot) for t in tiers}
         if settings.guest_image_url:
-            images = _with_guest(images, store.planned_guest(settings.guest_image_sha256))
+            images = with_guest(images, store.planned_guest(settings.guest_image_sha256))
         door = store.planned_front_door()
-        spec = replace(spec, keys=keys, images=images, front_door=door, accelerator=previous.accelerator)
+        chosen = previous.accelerator if settings.accelerator == "auto" else spec.accelerator
+        spec = replace(spec, keys=keys, images=images, front_door=door, accelerator=chosen)
     return bench.engine(settings).preview(lab, lambda: stack.declare(spec), progress=lambda _: None)
 
 
@@ -207,7 +207,12 @@ def unlock(bench: Workbench, lab: str, confirm: Confirm) -> str:
 
 
 def labs(bench: Workbench) -> list[str]:
-    """Names of all labs in this state backend."""
+    """Names of all labs in this state backend; one of files is read without the Pulumi CLI."""
+    address = backend_address(state_dir())
+    if address.startswith(FILE):
+        files = StateFiles(address)
+        files.make_folder()
+        return files.labs()
     return bench.engine(Settings()).labs()
 
 
@@ -260,26 +265,13 @@ def _make_spec(
     keys = _keys_for(bench, lab, tiers_of(stack, lab, settings, draft.keys))
     tiers = tiers_of(stack, lab, settings, keys)
     store = bench.images_for(settings)
-    images = {
-        tier.workload.name: store.ensure(tier.workload, progress=bench.progress, boot=settings.boot)
-        for tier in tiers
-    }
-    door = store.ensure_front_door(progress=bench.progress)
-    if settings.guest_image_url:
-        guest = store.ensure_guest(
-            settings.guest_image_url, settings.guest_image_sha256, progress=bench.progress
-        )
-        images = _with_guest(images, guest)
+    images, door = ensure_images(store, settings, tiers, bench.progress)
     kernel = store.any_kernel()
     chosen, reason = accelerator(
         bench.cache, bench.runner, settings.accelerator, kernel=kernel, progress=bench.progress
     )
     spec = LabSpec(lab, settings, images, door, keys, chosen)
     return spec, tiers, reason
-
-
-def _with_guest(images: Mapping[str, WorkloadImages], guest: VmImage) -> dict[str, WorkloadImages]:
-    return {name: replace(both, vm=guest) for name, both in images.items()}
 
 
 def _keys_for(bench: Workbench, lab: str, tiers: list[Tier]) -> LabKeys:

@@ -76,13 +76,17 @@ class Workbench:
         return Updates(self.cache / "images", self.runner)
 
     def engine(self, settings: Settings) -> Engine:
-        """Pulumi, with the plugins that the settings choose."""
+        """Pulumi, with the plugins that the settings choose.
+
+        Raises:
+            EngineError: There is no Pulumi CLI: to get one is left to setting the host up, which asks first.
+        """
         from pairlab.engine.cli import pulumi_cli
         from pairlab.engine.engine import Engine
         from pairlab.engine.plugins import choose_plugins
         from pairlab.plugin.server import write_launchers
 
-        cli = pulumi_cli(self.cache, self.runner, progress=self.progress, allow_install=True)
+        cli = pulumi_cli(self.cache, self.runner, progress=self.progress, allow_install=False)
         launchers = write_launchers(state_dir() / "plugins")
         plugins = choose_plugins(settings.plugins)
         return Engine(cli, state_dir(), ROOT / "Pulumi.yaml", plugins, launchers)
