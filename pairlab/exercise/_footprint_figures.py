@@ -116,7 +116,8 @@ DISK = {
 FURTHER = Figure(
     key="further", title="host memory of each further instance", unit="B",
     method="Slope of the line through the host memory of 1, 2 and 4 instances, by least squares, in each "
-    "repetition.",
+    "repetition: their processes, shims, and what the kernel charges them for. What the engine itself takes "
+    "for each, its networks and mounts are not in it.",
 )  # fmt: skip
 AVAILABLE = Figure(
     key="available", title="memory that the host could still give", unit="B", better="neither",
@@ -124,9 +125,10 @@ AVAILABLE = Figure(
     "what new programs could get without swapping, with the page cache that it would give up.",
 )  # fmt: skip
 FIT = Figure(
-    key="fit", title="further instances that would fit", unit="1", better="higher",
-    method="That, divided by the host memory of each further instance: as many as could be at rest. If each "
-    "came to use all that it may, fewer fit: the conclusions tell how many.",
+    key="fit", title="further instances whose own memory would fit", unit="1", better="higher",
+    method="That, divided by the host memory of each further instance: as many as could be at rest, at most. "
+    "What the engine, its networks and mounts take for each is not in it; `scale` has it in the memory that "
+    "the host loses. If each came to use all that it may, fewer fit: the conclusions tell how many.",
 )  # fmt: skip
 FIGURES = (
     MEMORY, HOLDER, GUEST, TRANSLATED, KERNEL, CHARGED, CACHE, MOST, PROCESSES, THREADS, INSIDE, DESCRIPTORS,
@@ -232,7 +234,7 @@ def _room(result: RunResult, side: SideName) -> Conclusion:
     variant, name = REST[side], NAMES[side]
     fits = result.values(FIT.key, variant.key)
     if not fits:
-        return Conclusion(text=f"Further {name}s would fit into this host's memory.", carried=False,
+        return Conclusion(text=f"The own memory of further {name}s would fit into the host's.", carried=False,
                           basis=f"{FIT.title}: not measured", variants=[variant.key])  # fmt: skip
     available, further, most, translated = (
         median(result.values(figure.key, variant.key) or [0])
@@ -250,7 +252,8 @@ def _room(result: RunResult, side: SideName) -> Conclusion:
         basis += f"; {int(available / (further - translated))} without the code that emulation translated"
     samples = result.samples_of(FIT.key, variant.key)
     return Conclusion(
-        text=f"About {int(median(fits))} further {name}s would fit into this host's memory.",
+        text=f"The own memory of about {int(median(fits))} further {name}s would fit into this host's,"
+        " without what their engine takes for them.",
         carried=enough(samples) and lowest > 0,
         basis=basis + too_few(samples),
         variants=[variant.key],

@@ -47,7 +47,7 @@ GAP = Figure(
 SPARE_MEMORY = Figure(
     key="spare-memory", title="memory of an idle spare", unit="B",
     method="Host memory of each new instance while no client asks, as its stack counts it: the resident set "
-    "of a VM's QEMU, a container's control group without idle file cache.",
+    "of a VM's QEMU, a container's control group without idle file cache and without its shim.",
 )  # fmt: skip
 SPARE_CPU = Figure(
     key="spare-cpu", title="CPU of an idle spare", unit="%",
@@ -61,22 +61,26 @@ SPARE_DISK = Figure(
 HOST_TAKEN = Figure(
     key="host-memory-taken", title="host memory taken by a new instance", unit="B",
     method="How much less memory is available on the host (MemAvailable) after growing than before, divided "
-    "by the number of new instances. Whatever else the host does is in it.",
+    "by the number of new instances. It has what no instance is charged for: the engine's own memory, shims, "
+    "networks and mounts. Whatever else the host does is in it too.",
 )  # fmt: skip
 HOST_BACK = Figure(
     key="host-memory-back", title="host memory back for an instance gone", unit="B", better="higher",
-    method="How much more memory is available on the host after shrinking than before, divided likewise.",
+    method="How much more memory is available on the host after shrinking than before, divided likewise, "
+    "as soon as the instances are gone. Less than nothing where the engine or others took more meanwhile "
+    "than was given back.",
 )  # fmt: skip
 
 
 def _latency(when: str, key: str, method: str) -> tuple[Figure, Figure]:
     median = Figure(
         key=f"p50-{key}", title=f"median latency {when}", unit="ms",
-        method=f"Median time of the steady client's answers, from connect to the last byte, {method}.",
+        method=f"Median time of the steady client's answers of 200, from connect to the last byte, {method}. "
+        "Failed requests are counted apart.",
     )  # fmt: skip
     worst = Figure(
         key=f"p99-{key}", title=f"99th percentile of latency {when}", unit="ms",
-        method=f"99 % of the steady client's answers took no longer, {method}.",
+        method=f"99 % of the steady client's answers of 200 took no longer, {method}.",
     )  # fmt: skip
     return median, worst
 
@@ -87,7 +91,8 @@ AFTER = _latency("after the spike", "after", "in the three seconds after the spi
 NORMAL = Figure(
     key="back-to-normal", title="back to normal after the spike", unit="s",
     method="From when the last request of the spike was sent to when that request of the steady client was "
-    "sent from which on, for a second, nine of ten take no longer than 95 % did before.",
+    "sent from which on, for a second, nine of ten are answered with 200 and take no longer than 95 % did "
+    "before.",
 )  # fmt: skip
 FIGURES = (
     FIRST, LAST, ENGINE, GONE, FAILED, HELD, GAP, SPARE_MEMORY, SPARE_CPU, SPARE_DISK, HOST_TAKEN, HOST_BACK,
@@ -149,14 +154,28 @@ def conclude(result: RunResult) -> list[Conclusion]:
             for variant in (own.out, own.back)
         ),
         *(
-            order(result, figure, many, few, claim)
-            for many, few in (
-                ((f"{MANY} {own.plural}", own.spike_many), (f"{FEW} {own.plural}", own.spike_few))
-                for own in (VMS, CONTAINERS)
-            )
+            _of_spike(result, own, figure, claim)
+            for own in (VMS, CONTAINERS)
             for figure, claim in (
-                (DURING[0], "In a spike, {less} answer sooner than {more}."),
-                (NORMAL, "After a spike, {less} are back to normal sooner than {more}."),
+                (DURING[0], "In a spike, {less} answer sooner than {more}"),
+                (NORMAL, "After a spike, {less} are back to normal sooner than {more}"),
             )
         ),
     ]
+
+
+def _of_spike(result: RunResult, own: SideVariants, figure: Figure, claim: str) -> Conclusion:
+    """Whether few or many fared better, and why, where that is few."""
+    many, few = (f"{MANY} {own.plural}", own.spike_many), (f"{FEW} {own.plural}", own.spike_few)
+    found = order(result, figure, many, few, claim)
+    reason = f": {_why_more_do_not_help(result, own)}" if found.variants[0] == own.spike_few.key else ""
+    return found.model_copy(update={"text": f"{found.text}{reason}."})
+
+
+def _why_more_do_not_help(result: RunResult, own: SideVariants) -> str:
+    here, is_vm = result.environment, own is VMS
+    cpus, daemon = ("vmCpus", "libvirtUri") if is_vm else ("containerCpus", "dockerHost")
+    if daemon in here.settings or MANY * float(here.settings.get(cpus, 1)) <= here.cores:
+        return "nothing that was measured tells why"
+    emulated = "are emulated, and " if is_vm and here.accelerator == "tcg" else ""
+    return f"they {emulated}share this host's {here.cores} cores, and each adds work of its own"

@@ -20,6 +20,8 @@ WINDOW = int(RATE_HZ)
 """Requests of the steady client in a second."""
 USUAL = 95
 """Percentile of the latencies before up to which one counts as usual."""
+FEWEST = 2
+"""Good answers that latencies are told of."""
 MOST = 0.9
 """Share of a second's requests that must be usual."""
 NORMAL_TIMEOUT_S = 60.0
@@ -32,7 +34,7 @@ class Spike:
     """What a spike did to the steady client.
 
     Attributes:
-        before: Latencies of its answers before, in seconds.
+        before: Latencies of its good answers before, in seconds.
         during: Between the spike's first and last request.
         after: For a while after that.
         normal_s: Seconds from the spike's last request until latencies are normal again.
@@ -50,7 +52,7 @@ def spike(steady: Client) -> Spike:
     """Send a burst to the steady client's front door, and wait until its latencies are normal again.
 
     Raises:
-        ExerciseError: They did not become so in time.
+        ExerciseError: They did not become so in time, or hardly any answer was good before.
     """
     steady.await_ended(len(steady.requests) + int(CALM_S * RATE_HZ))
     calm_end = time.monotonic()
@@ -63,6 +65,11 @@ def spike(steady: Client) -> Spike:
     steady.mark(BEGINS, start)
     steady.mark(ENDS, end)
     before = _sent_between(steady.requests, calm_end - CALM_S, calm_end)
+    if len(_latencies(before)) < FEWEST:
+        raise ExerciseError(
+            "hardly any answer was good before the spike began",
+            hint="`invoke lab.status` shows the lab; `invoke lab.up` puts it back",
+        )
     steady.await_ended(len(steady.requests) + int(CALM_S * RATE_HZ))
     deadline = time.monotonic() + NORMAL_TIMEOUT_S
     while (normal_s := seconds_to_normal(before, steady.requests, end)) is None:
@@ -106,5 +113,5 @@ def _sent_between(requests: Iterable[Request], start: float, end: float) -> list
 
 
 def _latencies(requests: Iterable[Request]) -> list[float]:
-    """Seconds that each answered request took."""
-    return [request.ended - request.sent for request in requests if request.status]
+    """Seconds that each good answer took; a refusal is quick, and no answer that anybody wants."""
+    return [request.ended - request.sent for request in requests if request.status == GOOD]

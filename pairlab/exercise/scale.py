@@ -20,7 +20,7 @@ from pairlab.exercise._client import Client
 from pairlab.exercise._fleet import POLL_S, Fleet
 from pairlab.exercise._log import now
 from pairlab.exercise._scale_figures import FEW, MANY
-from pairlab.exercise._spike import spike
+from pairlab.exercise._spike import FEWEST, spike
 from pairlab.host.space import free_memory_bytes
 from pairlab.model import Instance, SideName
 from pairlab.results import Conclusion, Figure, RunResult, Timeline, Variant
@@ -165,6 +165,8 @@ class LabExercise:
                 (plan.DURING, found.during),
                 (plan.AFTER, found.after),
             ):
+                if len(latencies) < FEWEST:
+                    continue  # nearly all failed, which is told apart
                 hundredths = quantiles(latencies, n=100, method="inclusive")
                 log.sample(figures[0], 1000 * hundredths[49])
                 log.sample(figures[1], 1000 * hundredths[98])

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 
 import pytest
+from slow_server import Handler
 
+from pairlab.errors import ExerciseError
 from pairlab.exercise import _scale_figures as plan
 from pairlab.exercise import _spike
 from pairlab.exercise._client import Client, Request
-from pairlab.exercise._spike import seconds_to_normal, spike
+from pairlab.exercise._spike import _latencies, seconds_to_normal, spike
 from pairlab.model import SideName
 from pairlab.results import Sample
 from tests.report_worlds import patch_result
@@ -48,6 +50,14 @@ def test_a_failed_request_is_not_a_quick_one() -> None:
     assert seconds_to_normal(CALM, requests, END) is None
 
 
+def test_only_good_answers_have_a_latency() -> None:
+    good = steady(0.0, [0.250] * 2)
+    assert (
+        _latencies([*good, *steady(1.0, [0.001] * 9, status=503), *steady(2.0, [5.0])])
+        == [pytest.approx(0.250)] * 2
+    )
+
+
 def test_a_spike_asks_faster_for_a_while_and_the_steady_client_goes_on(
     port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,6 +75,47 @@ def test_a_spike_asks_faster_for_a_while_and_the_steady_client_goes_on(
     assert len(found.before) == pytest.approx(20, abs=3)
     assert len(found.during) >= 15
     assert found.normal_s >= 0
+
+
+def test_a_front_door_that_answers_nobody_before_a_spike_is_an_error(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (("SPIKE_HZ", 40), ("SPIKE_S", 0.2), ("CALM_S", 0.3)):
+        monkeypatch.setattr(_spike, name, value)
+    monkeypatch.setattr(Handler, "status", 503)
+    with Client(port, "/") as client, pytest.raises(ExerciseError, match="hardly any answer was good before"):
+        spike(client)
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "settings", "reason"),
+    [
+        ("tcg", {}, "they are emulated, and share this host's 2 cores, and each adds work of its own"),
+        ("kvm", {}, "they share this host's 2 cores, and each adds work of its own"),
+        ("tcg", {"libvirtUri": "qemu+ssh://far/system"}, "nothing that was measured tells why"),
+    ],
+)
+def test_where_fewer_answer_sooner_the_claim_says_what_is_known_of_why(
+    accelerator: str, settings: dict[str, str], reason: str
+) -> None:
+    few, many = plan.VMS.spike_few.key, plan.VMS.spike_many.key
+    samples = [
+        Sample(figure=plan.DURING[0].key, variant=variant, repetition=number, value=value)
+        for variant, value in ((few, 281.0), (many, 1118.0))
+        for number in range(3)
+    ]
+    base = patch_result()
+    here = {"accelerator": accelerator, "settings": settings, "cores": 2}
+    made = {
+        "figures": list(plan.FIGURES),
+        "variants": list(plan.VARIANTS),
+        "samples": samples,
+        "findings": [],
+        "environment": base.environment.model_copy(update=here),
+    }
+    found = plan.conclude(base.model_copy(update=made))
+    told = [conclusion.text for conclusion in found if conclusion.carried]
+    assert told == [f"In a spike, 2 VMs answer sooner than 4 VMs: {reason}."]
 
 
 def test_each_variant_is_of_one_side() -> None:
