@@ -155,12 +155,13 @@ class Served(Resource[Client]):
                 change_metadata(domain, state.get("metadata") or "", inputs.get("metadata") or "")
             domain.setAutostart(int(bool(inputs.get("autostart"))))
             interfaces = _with_known_macs(inputs, state)
-            release(self.client, connection, state.get("networkInterfaces") or [])
             if hardware(connection, interfaces) != hardware(connection, found_interfaces(connection, domain)):
-                stop(domain)
                 elements = interface_elements(connection, interfaces)
                 described = domain_xml(inputs, _disk_elements(connection, inputs), elements, resource_id)
+                # Not before all that it needs was found.
+                stop(domain)
                 domain = connection.defineXML(described)
+            release(self.client, connection, state.get("networkInterfaces") or [])
             reserve(self.client, connection, interfaces, inputs["name"])
             run(domain, inputs["running"])
             return self._recorded(connection, domain, {**inputs, "networkInterfaces": interfaces})

@@ -1,4 +1,4 @@
-"""A daemon that goes away while something is made: that is recorded, and replaced once it is back."""
+"""A daemon that goes away, or refuses, halfway: what it made is replaced, what it has stays as it is."""
 
 from __future__ import annotations
 
@@ -85,3 +85,20 @@ def test_what_a_daemon_that_went_away_made_is_recorded_and_replaced(
     assert resource.read(resource_id, {**inputs}, Context()) is not None
     [there] = [one for one in daemon.connection.networks.values() if one.name() == "n"]
     assert there.XMLDesc().count("10.215.2.5") == (served is domain.Served)
+
+
+def test_an_update_that_lacks_something_leaves_the_domain_as_it_was() -> None:
+    daemon = Daemon()
+    for number, name in enumerate("ab"):
+        lan = {"name": name, "mode": "nat", "addresses": [f"10.215.{number}.0/24"]}
+        network.Served(daemon.client).create(lan, Context())
+    resource = domain.Served(daemon.client)
+    here: Values = {"name": "x", "networkInterfaces": [{"networkName": "a", "addresses": ["10.215.0.5"]}]}
+    there: Values = {"name": "x", "networkInterfaces": [{"networkName": "b"}]}
+    for inputs in (here, there):
+        assert check_values(inputs, domain.Served.properties, "libvirt") == []
+    resource_id, outputs = resource.create(here, Context())
+    with pytest.raises(PluginError, match="there is no volume '/gone'"):
+        resource.update(resource_id, outputs, {**there, "disks": [{"volumeId": "/gone"}]}, Context())
+    assert daemon.connection.lookupByUUIDString(resource_id).isActive()
+    assert "10.215.0.5" in daemon.connection.networkLookupByName("a").XMLDesc()
