@@ -24,10 +24,6 @@ Source: swarmkit, manager/orchestrator/task.go, IsTaskDirty
 """
 
 
-class NotConvergedError(PluginError):
-    """A service did not become what was asked for."""
-
-
 def wait_converged(api: Any, service_id: str, timeout_s: float, context: Context) -> None:
     """Wait until as many tasks run as are wanted, all of the service's present specification.
 
@@ -38,17 +34,16 @@ def wait_converged(api: Any, service_id: str, timeout_s: float, context: Context
         context: Of the request.
 
     Raises:
-        NotConvergedError: Swarm gave up, time is up, or the engine was interrupted; names the tasks' error.
+        PluginError: Swarm gave up, or time is up; names the tasks' error.
     """
     if wait_until(lambda: _converged(api, service_id), timeout_s, context):
         return
     service = api.inspect_service(service_id)
     tasks = api.tasks(filters={"service": service_id})
     running = sum(task["Status"]["State"] == "running" for task in tasks)
-    ending = "was interrupted" if context.cancelled.is_set() else f"did not converge within {timeout_s:g} s"
-    raise NotConvergedError(
-        f"service {service['Spec']['Name']!r} {ending}: {running} running, {_wanted(service)} wanted"
-        + _told(_errors(tasks)),
+    raise PluginError(
+        f"service {service['Spec']['Name']!r} did not converge within {timeout_s:g} s: "
+        f"{running} running, {_wanted(service)} wanted" + _told(_errors(tasks)),
         hint=f"`docker service ps --no-trunc {service['Spec']['Name']}` and `docker service logs` show why",
     )
 
@@ -60,13 +55,13 @@ def _converged(api: Any, service_id: str) -> bool:
     update = service.get("UpdateStatus") or {}
     if update.get("State") in GIVEN_UP:
         deed = "was rolled back" if update["State"].startswith("rollback") else "was paused"
-        raise NotConvergedError(
+        raise PluginError(
             f"the update of service {name!r} {deed}: {update.get('Message', '')}" + _told(_errors(tasks)),
             hint=f"`docker service ps --no-trunc {name}` shows why; correct it and run again",
         )
     errors = _errors(tasks)
     if any(HOPELESS in error for error in errors):
-        raise NotConvergedError(
+        raise PluginError(
             f"service {name!r} cannot start" + _told(errors),
             hint="no registry is asked: build the image first, with `invoke image.build` or `docker build`",
         )

@@ -25,6 +25,10 @@ def _open(host: str, ssh_opts: Sequence[str]) -> Any:
     return open_api(host, ssh_opts)
 
 
+class InterruptedWaitError(Exception):
+    """The run was interrupted during a wait; `Client.doing` says what for."""
+
+
 class Client:
     """One Docker engine.
 
@@ -68,6 +72,8 @@ class Client:
                 f"{what} failed: Docker does not answer at {self.host}: {error}",
                 hint="`invoke lab.doctor` checks the engine; run it again once that is mended",
             ) from error
+        except InterruptedWaitError as error:
+            raise PluginError(f"{what} was interrupted", hint="run it again") from error
         except LabError as error:
             if isinstance(error, PluginError):
                 raise
@@ -90,20 +96,25 @@ def found(look: Callable[..., Any], *arguments: Any) -> Any | None:
 
 
 def wait_until(condition: Callable[[], Any], timeout_s: float, context: Context) -> Any:
-    """Ask until the answer is true; its last answer when time is up or the engine was interrupted.
+    """Ask until the answer is true; its last answer when time is up.
 
     Args:
         condition: What is asked.
         timeout_s: Seconds to wait at most.
         context: Of the request; tells of an interruption.
+
+    Raises:
+        InterruptedWaitError: The run was interrupted before the answer was true.
     """
     import time
 
     deadline = time.monotonic() + timeout_s
     while True:
         answer = condition()
-        if answer or time.monotonic() >= deadline or context.cancelled.wait(POLL_S):
+        if answer or time.monotonic() >= deadline:
             return answer
+        if context.cancelled.wait(POLL_S):
+            raise InterruptedWaitError
 
 
 def name_taken(kind: str, name: str) -> PluginError:

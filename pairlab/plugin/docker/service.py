@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pairlab.plugin.docker._codecs import to_seconds
-from pairlab.plugin.docker._convergence import NotConvergedError, remove_service, wait_converged
+from pairlab.plugin.docker._convergence import remove_service, wait_converged
 from pairlab.plugin.docker._mapping import decode, encode, merge
 from pairlab.plugin.docker._resource import DockerResource
 from pairlab.plugin.docker._service_properties import SERVICE
-from pairlab.plugin.docker.client import CONFLICT, found, name_taken
+from pairlab.plugin.docker.client import CONFLICT, InterruptedWaitError, found, name_taken
 from pairlab.plugin.resource import Context, Failure, PartialCreateError, Property, Values
 
 DEFAULT_GRACE = "10s"
@@ -56,12 +56,13 @@ class Served(DockerResource):
                 raise
             try:
                 self._await(api, made.resource_id, inputs, context)
-            except NotConvergedError as error:
-                if not context.cancelled.is_set():
-                    raise
+            except InterruptedWaitError as error:
                 # Nobody waits for its removal now, and the next run can go on with it.
                 raise PartialCreateError(
-                    error.message, hint=error.hint, resource_id=made.resource_id, outputs=inputs
+                    f"creating service {name!r} was interrupted",
+                    hint="run it again",
+                    resource_id=made.resource_id,
+                    outputs=inputs,
                 ) from error
             return made.resource_id, self._recorded(api, made.resource_id, inputs)
 

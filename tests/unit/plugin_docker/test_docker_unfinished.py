@@ -1,4 +1,4 @@
-"""An engine that goes away while something is made: that is removed again, or recorded and replaced."""
+"""An engine that goes away, or a run that is interrupted, while something is made or deleted."""
 
 from __future__ import annotations
 
@@ -70,3 +70,17 @@ def test_what_an_engine_that_is_gone_made_is_recorded_and_replaced(kind: str) ->
     resource.delete(told.value.resource_id, state, Context())
     _, outputs = resource.create(inputs, Context())
     assert changed_paths(type(resource), outputs, inputs, inputs) == {}
+
+
+def test_an_interrupted_wait_is_called_so() -> None:
+    resource, inputs = declared("network", unanswered=0)
+    interrupted = Context()
+    interrupted.cancelled.set()
+    with pytest.raises(PluginError, match="creating network 'x' was interrupted"):
+        resource.create(inputs, interrupted)
+    resource_id, outputs = resource.create(inputs, Context())
+    user = {"name": "user", "image": "tool:1", "networksAdvanced": [{"name": "x"}]}
+    assert check_values(user, container.Served.properties, "docker") == []
+    container.Served(resource.client).create(user, Context())
+    with pytest.raises(PluginError, match="deleting network 'x' was interrupted"):
+        resource.delete(resource_id, outputs, interrupted)
