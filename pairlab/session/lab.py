@@ -334,5 +334,8 @@ def await_ready(
 
 def _console_tail(vm_side: sides.Side, tier: Tier, index: int) -> str:
     name = tier.instance_names(SideName.VM)[index]
-    tail = vm_side.console_tail(index, tier=tier.group)
+    try:
+        tail = vm_side.console_tail(index, tier=tier.group)
+    except LabError as error:  # it must not take the place of what went wrong before
+        return f"{name}'s serial console: {error.message}; {error.hint}"
     return f"the end of {name}'s serial console:\n{tail}" if tail else f"{name}'s serial console is empty"

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pairlab.errors import SideError
+
 POLL_S = 0.1
 PATIENCE_S = 10.0
 CHUNK_BYTES = 65536
@@ -68,7 +70,13 @@ class ConsoleWatcher:
             self._thread = None
 
     def tail(self, domain: str, lines: int) -> str:
-        """The last lines of a domain's console, without terminal escapes; empty if it printed nothing."""
+        """The last lines of a domain's console, without terminal escapes; empty if it printed nothing.
+
+        Raises:
+            SideError: It ran before the watch began, and was left alone.
+        """
+        if domain in self._domains(self._before) - self._domains(self._consoles):
+            raise SideError(f"{domain} ran already and was not watched", hint="`invoke lab.console` shows it")
         parts = [
             console.note or CONTROL.sub("", console.text.replace("\r\n", "\n").replace("\r", "\n"))
             for (name, _), console in sorted(self._consoles.items())
@@ -76,6 +84,10 @@ class ConsoleWatcher:
         ]
         kept = [line.rstrip() for line in "\n".join(parts).splitlines() if line.strip()]
         return "\n".join(kept[-lines:])
+
+    @staticmethod
+    def _domains(keys: Iterable[tuple[str, int]]) -> set[str]:
+        return {name for name, _ in tuple(keys)}  # the watch may add one meanwhile
 
     def _watch(self) -> None:
         import libvirt

@@ -218,6 +218,9 @@ def test_the_watcher_leaves_alone_what_ran_before_it() -> None:
     watcher.stop()
     assert connection.streams == []
     assert connection.closed
+    with pytest.raises(SideError, match="one ran already and was not watched") as told:
+        watcher.tail("one", 9)
+    assert "lab.console" in told.value.hint
 
 
 # -- processes and control groups ----------------------------------------------------------------
