@@ -32,8 +32,9 @@ def try_kernel(lab: Lab, log: Log) -> None:
         else:
             # Where every VM starts from its own disk, there is none to whom its host gives a kernel.
             questions = (plan.OWN_KERNEL,) if lab.owns_kernels else (plan.OWN_KERNEL, plan.GIVEN_KERNEL)
+            fresh = lab.declared.fresh_vms + 1
             lab.declare(
-                replace(lab.declared, own_kernel_vms=frozenset({0}), fresh_vms=lab.declared.fresh_vms + 1)
+                replace(lab.declared, updated_vms=frozenset(), own_kernel_vms=frozenset({0}), fresh_vms=fresh)
             )
             fleet = Fleet(lab, SideName.VM)
             told = fleet.at_once(partial(_upgrade, fleet, update.packages), range(len(questions)))

@@ -93,11 +93,7 @@ class LabExercise:
 
     def _fresh(self, fleet: Fleet) -> None:
         with self._log.step("fresh", side=fleet.side) as changes:
-            declared = self._lab.declared
-            base = Declaration(self.vms, self.replicas, updates=True)
-            fresh_vms = declared.fresh_vms + (fleet.side is SideName.VM)
-            fresh_containers = declared.fresh_containers + (fleet.side is SideName.CONTAINER)
-            self._lab.declare(replace(base, fresh_vms=fresh_vms, fresh_containers=fresh_containers))
+            self._lab.declare(self._with_fresh(fleet.side))
 
             def check(index: int) -> str:
                 admin = fleet.admin(index)
@@ -111,6 +107,20 @@ class LabExercise:
                 return f"{fleet.name(index)} is new, with {self._update.package} {found}"
 
             changes += fleet.at_once(check)
+
+    def _with_fresh(self, side: SideName) -> Declaration:
+        """One side's instances new and without the update; the other side's are left in peace."""
+        declared = replace(self._lab.declared, vms=self.vms, replicas=self.replicas)
+        if side is SideName.VM:
+            fresh = declared.fresh_vms + 1
+            return replace(declared, updated_vms=frozenset(), own_kernel_vms=frozenset(), fresh_vms=fresh)
+        return replace(
+            declared,
+            updated_vms=declared.updated_vms & frozenset(range(self.vms)),
+            updated_containers=False,
+            at_once=False,
+            fresh_containers=declared.fresh_containers + 1,
+        )
 
     def _patch(self, strategy: Strategy, way: Way) -> None:
         """The timed change, one instance after the other."""
@@ -170,9 +180,10 @@ class LabExercise:
     def _look_for_drift(self, fleet: Fleet) -> None:
         log, lab = self._log, self._lab
         with log.step("drift") as changes:
-            declared = lab.manifest(
-                fleet.side, updated=lab.declared.updated_containers or bool(lab.declared.updated_vms)
-            )
+            declares = lab.declared
+            is_vm = fleet.side is SideName.VM
+            updated = bool(declares.updated_vms) if is_vm else declares.updated_containers
+            declared = lab.manifest(fleet.side, updated=updated)
 
             def look(index: int) -> tuple[set[str], list[str]]:
                 admin = fleet.admin(index)

@@ -79,6 +79,17 @@ def test_a_rebuilt_image_is_in_all_instances_no_sooner_than_it_is_built(
     assert (found["patched-last"], found["patched-in-all"]) == (7.0, in_all)
 
 
+def test_to_begin_anew_on_one_side_leaves_the_instances_of_the_other() -> None:
+    grown = Declaration(3, 3, updated_vms=frozenset({0, 1, 2}), updated_containers=True, fresh_vms=4)
+    exercise = LabExercise(cast(Any, DeclaredLab(grown)), log_of("patch", Reader()))
+    vms, containers = (exercise._with_fresh(side) for side in (SideName.VM, SideName.CONTAINER))
+    assert (vms.vms, vms.updated_vms, vms.fresh_vms) == (2, frozenset(), 5)
+    assert (vms.replicas, vms.updated_containers, vms.fresh_containers) == (2, True, 0)
+    assert (containers.vms, containers.updated_vms, containers.fresh_vms) == (2, frozenset({0, 1}), 4)
+    assert (containers.replicas, containers.updated_containers) == (2, False)
+    assert containers.fresh_containers == 1
+
+
 @pytest.mark.parametrize("rollout", ["rolling", "at-once"])
 def test_a_lab_is_declared_as_its_settings_say_until_somebody_declares_otherwise(rollout: str) -> None:
     declared = configured(Settings.model_validate({"rollout": rollout}), Tier(WEB, 3, 4))
