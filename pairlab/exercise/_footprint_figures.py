@@ -220,7 +220,7 @@ def _slope(result: RunResult, side: SideName) -> Conclusion:
     counts = ", ".join(map(str, COUNTS[:-1]))
     return Conclusion(
         text=f"Each further {name} takes {slope:.3g} {unit} of its host's memory, give or take {half:.2g}"
-        f" {unit}.",
+        f" {unit}, without what its engine takes for it.",
         carried=enough(*each_count) and half < slope,
         basis=f"line of least squares through {len(points)} measurements of {counts} and {COUNTS[-1]}"
         f" instances at rest: {slope:.4g} {unit} each, 95 % confidence {slope - half:.4g} to"

@@ -182,6 +182,7 @@ class Kept(Way):
     def arranged(self) -> Iterator[None]:
         """See `Way.arranged`: keeps it, and puts it back whatever happens."""
         name = self.fleet.name(INDEX)
+        self._identity = self.fleet.identity(INDEX)
         self._ahead_s = _inside.clock_ahead_s(self.fleet.usual(INDEX))
         with self.log.step("keep", name=name) as changes:
             start = now()
@@ -213,11 +214,15 @@ class Kept(Way):
         with self.log.step("put-back", name=self.fleet.name(INDEX)):
             self.side.put_back(INDEX)
             self._is_kept = False
-        self.log.finding(plan.PUTS_BACK, "yes: its disk and its memory, as they were when it was kept", "yes")
         self.log.finding(plan.DECLARED, "it never said that there was another release", "yes")
 
     def settle(self) -> None:
         """See `Way.settle`: its clock was put back too."""
+        if self.fleet.identity(INDEX) == self._identity:
+            told = "yes: it goes on without a boot, on its disk as that was when it was kept"
+            self.log.finding(plan.PUTS_BACK, told, "yes")
+        else:
+            self.log.finding(plan.PUTS_BACK, "no: it was booted anew, and its memory is lost", "no")
         lost_s = self._ahead_s - _inside.clock_ahead_s(self.fleet.usual(INDEX))
         self.log.sample(plan.LOST, lost_s - self.watched_s, instance=self.fleet.name(INDEX))
         self.fleet.admin(INDEX).run(["date", f"--set=@{time.time():.3f}"])

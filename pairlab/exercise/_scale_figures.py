@@ -28,7 +28,7 @@ GONE = Figure(
     key="given-back", title="resources given back", unit="s",
     method="From the start of the declaration of fewer instances to when nothing of the lab (machines, "
     "disks, containers, tasks) is on the host that was not there before it grew; looked at ten times a "
-    "second from the end of the declaration on.",
+    "second from the end of the declaration on. Memory is told apart.",
 )  # fmt: skip
 FAILED = Figure(
     key="failed", title="failed requests", unit="1",
@@ -145,7 +145,7 @@ def conclude(result: RunResult) -> list[Conclusion]:
     return [
         order(result, FIRST, *out, "The first of new {less} serves sooner than the first of new {more}."),
         order(result, LAST, *out, "The last of new {less} serves sooner than the last of new {more}."),
-        order(result, GONE, *back, "{less} that are dismissed give everything back sooner than {more}."),
+        order(result, GONE, *back, "{less} that are dismissed are gone from the host sooner than {more}."),
         order(result, SPARE_MEMORY, *out, "Idle {less} hold less memory than idle {more}."),
         order(result, SPARE_CPU, *out, "Idle {less} use less CPU than idle {more}."),
         *(

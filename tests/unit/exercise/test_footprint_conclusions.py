@@ -47,6 +47,7 @@ def of_counts(
 def test_the_slope_is_that_of_all_repetitions_with_its_interval() -> None:
     found = conclude(of_counts("memory", "vm-rest", [300 * MIB, 310 * MIB, 305 * MIB], 50 * MIB))
     slope = told(found, "Each further VM takes 305 MiB")
+    assert slope.text.endswith("without what its engine takes for it.")
     assert slope.carried
     assert "through 9 measurements of 1, 2 and 4 instances" in slope.basis
     assert "50 MiB for none" in slope.basis

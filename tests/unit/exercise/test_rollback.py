@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +38,7 @@ class MemoryInstance:
     well: bool = True
     image: str = GOOD_IMAGE
     kept: set[str] | None = None
+    boot: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def run(self, argv: list[str], **_: Any) -> Completed:
         code, out = 0, ""
@@ -44,6 +46,8 @@ class MemoryInstance:
             out = "200" if self.well else "500"
         elif argv[0] == "test":
             code = 0 if argv[-1] in self.files else 1
+        elif argv[0] == "cat":
+            out = f"{self.boot}\n1 (init) {'0 ' * 30}\n"
         elif argv[0] == "rm":
             self.files -= set(argv[2:])
         elif argv[:2] == ["date", "+%s.%N"]:
@@ -57,6 +61,7 @@ class MemoryInstance:
 
 class MemorySide:
     supervisor = "Memory"
+    keeps_memory = True
 
     def __init__(self, name: SideName) -> None:
         self.name = name
@@ -76,7 +81,8 @@ class MemorySide:
     def put_back(self, index: int) -> None:
         kept = self.there[index].kept
         assert kept is not None
-        self.there[index] = MemoryInstance(kept)
+        boot = self.there[index].boot if self.keeps_memory else "another"
+        self.there[index] = MemoryInstance(kept, boot=boot)
 
 
 @dataclass
@@ -186,6 +192,12 @@ def test_a_new_vm_beside_is_declared_away_and_the_others_keep_what_they_have(por
     assert (found[plan.BEFORE], found[plan.SINCE], found[plan.DRIFT]) == ("yes", "yes", "no")
     assert lab.declared == Declaration(2, 2)
     assert len(lab.sides[VM].there) == 2
+
+
+def test_a_vm_that_had_to_boot_anew_was_not_put_back(port: int, log: Log) -> None:
+    lab = MemoryLab(port)
+    lab.sides[VM].keeps_memory = False
+    assert attempt(Kept, lab, log)[1][plan.PUTS_BACK] == "no"
 
 
 @pytest.mark.parametrize(("kind", "bad"), [(Kept, 0), (Beside, 2)])

@@ -126,10 +126,15 @@ def test_each_variant_is_of_one_side() -> None:
 @pytest.mark.parametrize(
     ("containers", "vms", "text", "carried"),
     [
-        ([1, 2, 3], [4, 5, 6], "Containers that are dismissed give everything back sooner than VMs.", True),
-        ([4, 5, 6], [1, 2, 3], "VMs that are dismissed give everything back sooner than containers.", True),
-        ([1, 2, 3], [3, 5, 6], "Containers that are dismissed give everything back sooner than VMs.", False),
-        ([], [], "Containers that are dismissed give everything back sooner than VMs.", False),
+        ([1, 2, 3], [4, 5, 6], "Containers that are dismissed are gone from the host sooner than VMs.", True),
+        ([4, 5, 6], [1, 2, 3], "VMs that are dismissed are gone from the host sooner than containers.", True),
+        (
+            [1, 2, 3],
+            [3, 5, 6],
+            "Containers that are dismissed are gone from the host sooner than VMs.",
+            False,
+        ),
+        ([], [], "Containers that are dismissed are gone from the host sooner than VMs.", False),
     ],
 )
 def test_whoever_gives_back_sooner_is_named(
