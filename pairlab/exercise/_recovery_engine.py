@@ -41,7 +41,7 @@ def try_engine(lab: Lab, log: Log, variant: Variant, steady: int) -> None:
     assert variant.side is not None
     switch = lab.engine_switch(variant.side)
     if isinstance(switch, str):
-        log.finding(plan.SERVES_ON, f"not tried: {switch}", "cannot")
+        log.finding(plan.SERVES_ON, switch, "untried")
         return
     fleet = Fleet(lab, variant.side)
     before = [fleet.identity(index) for index in fleet.indexes]

@@ -51,14 +51,14 @@ def test_it_is_complete_and_nothing_is_left(result: RunResult, lab: str) -> None
     assert result.complete
     assert left_of(lab) == set()
     ended = {timeline.variant for timeline in result.timelines} - BY_ITSELF - BY_HAND
-    refused = verdicts(result, "do all go on serving?", "cannot")
+    refused = verdicts(result, "do all go on serving?", "untried")
     assert ended | refused == {"vm-engine", "container-engine"}
     assert not ended & refused
 
 
 def test_vms_need_no_engine_to_serve_and_containers_do(result: RunResult, may_be_ended: set[str]) -> None:
     told = {f.variant: f for f in result.findings if "do all go on serving?" in f.question}
-    tried = {name for name, variant in ENGINES.items() if told[variant].verdict != "cannot"}
+    tried = {name for name, variant in ENGINES.items() if told[variant].verdict != "untried"}
     assert tried == may_be_ended
     for variant, verdict in (("vm-engine", "yes"), ("container-engine", "no")):
         if told[variant].verdict in (

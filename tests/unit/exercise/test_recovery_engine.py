@@ -156,8 +156,8 @@ def test_an_engine_that_a_supervisor_starts_is_not_started_again(port: int, log:
 
 def test_an_engine_that_is_others_too_is_left_alone(port: int, log: Log) -> None:
     told, measured = attempt(FakeLab(port, "it carries others"), log)
-    assert told == {plan.SERVES_ON: "cannot"}
-    assert log.findings[0].answer == "not tried: it carries others"
+    assert told == {plan.SERVES_ON: "untried"}
+    assert log.findings[0].answer == "it carries others"
     assert measured == {}
 
 
