@@ -9,7 +9,7 @@ from math import inf
 from statistics import quantiles
 
 from pairlab.errors import ExerciseError
-from pairlab.exercise._client import GOOD, RATE_HZ, Client, Request
+from pairlab.exercise._client import GOOD, RATE_HZ, Client, Request, latencies_s
 
 SPIKE_HZ = 30 * RATE_HZ
 """More than two emulated VMs can bear, and less than what would keep a core of this host busy with asking."""
@@ -65,7 +65,7 @@ def spike(steady: Client) -> Spike:
     steady.mark(BEGINS, start)
     steady.mark(ENDS, end)
     before = _sent_between(steady.requests, calm_end - CALM_S, calm_end)
-    if len(_latencies(before)) < FEWEST:
+    if len(latencies_s(before)) < FEWEST:
         raise ExerciseError(
             "hardly any answer was good before the spike began",
             hint="`invoke lab.status` shows the lab; `invoke lab.up` puts it back",
@@ -79,9 +79,9 @@ def spike(steady: Client) -> Spike:
                 hint="is something else at work on this host? `invoke lab.status` shows the lab",
             )
         steady.await_ended(len(steady.requests) + WINDOW)
-    during = _latencies(_sent_between(steady.requests, start, end))
-    after = _latencies(_sent_between(steady.requests, end, end + CALM_S))
-    return Spike(_latencies(before), during, after, normal_s, burst)
+    during = latencies_s(_sent_between(steady.requests, start, end))
+    after = latencies_s(_sent_between(steady.requests, end, end + CALM_S))
+    return Spike(latencies_s(before), during, after, normal_s, burst)
 
 
 def seconds_to_normal(before: Sequence[Request], requests: Iterable[Request], end: float) -> float | None:
@@ -98,7 +98,7 @@ def seconds_to_normal(before: Sequence[Request], requests: Iterable[Request], en
     Returns:
         None as long as they are not.
     """
-    limit = quantiles(_latencies(before), n=100, method="inclusive")[USUAL - 1]
+    limit = quantiles(latencies_s(before), n=100, method="inclusive")[USUAL - 1]
     later = sorted((r for r in requests if r.sent >= end), key=lambda request: request.sent)
     took = [r.ended - r.sent if r.status == GOOD else inf for r in later]
     for number in range(len(later) - WINDOW + 1):
@@ -110,8 +110,3 @@ def seconds_to_normal(before: Sequence[Request], requests: Iterable[Request], en
 
 def _sent_between(requests: Iterable[Request], start: float, end: float) -> list[Request]:
     return [request for request in requests if start <= request.sent <= end]
-
-
-def _latencies(requests: Iterable[Request]) -> list[float]:
-    """Seconds that each good answer took; a refusal is quick, and no answer that anybody wants."""
-    return [request.ended - request.sent for request in requests if request.status == GOOD]

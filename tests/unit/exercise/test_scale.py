@@ -11,7 +11,7 @@ from pairlab.errors import ExerciseError
 from pairlab.exercise import _scale_figures as plan
 from pairlab.exercise import _spike
 from pairlab.exercise._client import Client, Request
-from pairlab.exercise._spike import _latencies, seconds_to_normal, spike
+from pairlab.exercise._spike import seconds_to_normal, spike
 from pairlab.model import SideName
 from pairlab.results import Sample
 from tests.report_worlds import patch_result
@@ -48,14 +48,6 @@ def test_latencies_are_normal_from_a_good_second_on(after: list[float], normal_s
 def test_a_failed_request_is_not_a_quick_one() -> None:
     requests = steady(END, [0.001] * 60, status=503)
     assert seconds_to_normal(CALM, requests, END) is None
-
-
-def test_only_good_answers_have_a_latency() -> None:
-    good = steady(0.0, [0.250] * 2)
-    assert (
-        _latencies([*good, *steady(1.0, [0.001] * 9, status=503), *steady(2.0, [5.0])])
-        == [pytest.approx(0.250)] * 2
-    )
 
 
 def test_a_spike_asks_faster_for_a_while_and_the_steady_client_goes_on(
