@@ -49,7 +49,7 @@ PROGRAMS = {
     "qemu-utils": "qemu-img",
     "sed": "sed",
     "sudo": "sudo",
-    "systemd": "systemctl systemd-analyze",
+    "systemd": "journalctl systemctl systemd-analyze",
     "tar": "tar",
     "util-linux": "dmesg fallocate taskset",
 }
