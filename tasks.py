@@ -380,7 +380,7 @@ def advise(
 @task(help=LAB | {"stack": "Program in stacks/ whose workloads are built; default: the lab's."})
 @command
 def build(_: Context, lab: str = DEFAULT_LAB, stack: str = "") -> None:
-    """Build the VM disks and container images that a lab comes up with."""
+    """Build the VM disks and container images of a lab."""
     from pairlab.report import terminal
     from pairlab.session import images
 
