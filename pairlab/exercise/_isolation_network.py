@@ -170,8 +170,8 @@ def other_side(place: Place, around: Surroundings) -> Tried:
 def another_lab(place: Place, around: Surroundings) -> Tried:
     """Connect to the first instances of other labs, and to their front doors."""
     if not around.other_labs:
-        told = "no other lab is up here; `invoke lab.up --lab NAME` makes one"
-        return Tried("nothing", told, "untried")
+        told = "none is up here; `invoke lab.up --lab NAME` makes one"
+        return Tried("looked for one", told, "untried")
     said = connect(place.runner, around.other_labs)
     opened = [f"{around.other_labs[to]} at {to}" for to, answer in said.items() if answer == "open"]
     tried = f"connected to {len(said)} addresses of {', '.join(dict.fromkeys(around.other_labs.values()))}"
