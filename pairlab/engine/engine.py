@@ -20,7 +20,7 @@ from pairlab.engine.own_files import replace_at_once, write_first
 from pairlab.engine.plugins import PluginUse
 from pairlab.engine.recorder import Progress, Recorder, plain
 from pairlab.engine.sdk import Command, Stack, Workspace
-from pairlab.engine.state_files import FILE, LockHolder, StateFiles, backend_address
+from pairlab.engine.state_files import LockHolder, StateFiles, backend_address
 from pairlab.errors import ConflictError, EngineError, LabError, StateLockedError
 from pairlab.model import Outcome
 
@@ -61,9 +61,7 @@ class Engine:
     ) -> None:
         self._state = state
         self.backend = backend_address(state)
-        self._files = StateFiles(self.backend) if self.backend.startswith(FILE) else None
-        if self._files:
-            self._files.make_folder()
+        self._files = StateFiles.of(self.backend)
         self._work_dir = state / "engine"
         self._work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._write_manifest(manifest, plugins, launchers)

@@ -95,6 +95,19 @@ class StateFiles:
         self._root = self.folder / ".pulumi"
         self._stacks = self._root / "stacks" / PROJECT
 
+    @classmethod
+    def of(cls, address: str) -> StateFiles | None:
+        """Those of a backend of files, whose folder is made if there is none; None for another backend.
+
+        Raises:
+            UsageError: Its folder cannot be used.
+        """
+        if not address.startswith(FILE):
+            return None
+        files = cls(address)
+        files.make_folder()
+        return files
+
     def make_folder(self) -> None:
         """Make the backend's folder if there is none, for this user alone.
 

@@ -79,13 +79,17 @@ def is_emulated(environment: Environment) -> bool:
     return environment.accelerator == Accelerator.TCG
 
 
+def accelerator_of(variant: Variant, environment: Environment) -> str:
+    """How the VM of a variant ran; empty where it has none."""
+    if variant.emulated:
+        return Accelerator.TCG
+    return environment.accelerator if variant.side is SideName.VM else ""
+
+
 def mark_of(variant: Variant, environment: Environment) -> str:
     """What stands with every figure of a variant: how VMs ran; nothing for others."""
-    if variant.emulated:
-        return EMULATED
-    if variant.side is not SideName.VM:
-        return ""
-    return EMULATED if is_emulated(environment) else environment.accelerator
+    ran = accelerator_of(variant, environment)
+    return EMULATED if ran == Accelerator.TCG else ran
 
 
 def emulation_note(result: RunResult) -> str:

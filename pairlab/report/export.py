@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterator, Sequence
 from datetime import UTC
 
-from pairlab.model import Accelerator, SideName
-from pairlab.results import RunResult, Variant
+from pairlab.report.comparison import accelerator_of
+from pairlab.results import RunResult
 
 COLUMNS = (
     "exercise", "variant", "side", "baseline", "figure", "unit", "repetition", "instance", "value",
@@ -43,18 +43,12 @@ def rows(named: Sequence[tuple[str, RunResult]]) -> Iterator[dict[str, object]]:
                 "repetition": sample.repetition,
                 "instance": sample.instance,
                 "value": sample.value,
-                "accelerator": _accelerator(variant, result),
+                "accelerator": accelerator_of(variant, result.environment),
                 "date": result.started.astimezone(UTC).isoformat(timespec="seconds"),
                 "lab": result.lab,
                 "complete": result.complete,
                 "result": name,
             }
-
-
-def _accelerator(variant: Variant, result: RunResult) -> str:
-    if variant.emulated:
-        return Accelerator.TCG
-    return result.environment.accelerator if variant.side is SideName.VM else ""
 
 
 def as_csv(named: Sequence[tuple[str, RunResult]]) -> str:

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pairlab import side as sides
-from pairlab.engine.state_files import FILE, StateFiles, backend_address
+from pairlab.engine.state_files import StateFiles, backend_address
 from pairlab.errors import ConflictError, LabError
 from pairlab.host.accelerator import accelerator
 from pairlab.model import (
@@ -208,12 +208,8 @@ def unlock(bench: Workbench, lab: str, confirm: Confirm) -> str:
 
 def labs(bench: Workbench) -> list[str]:
     """Names of all labs in this state backend; one of files is read without the Pulumi CLI."""
-    address = backend_address(state_dir())
-    if address.startswith(FILE):
-        files = StateFiles(address)
-        files.make_folder()
-        return files.labs()
-    return bench.engine(Settings()).labs()
+    files = StateFiles.of(backend_address(state_dir()))
+    return files.labs() if files else bench.engine(Settings()).labs()
 
 
 def _refuse_strangers(bench: Workbench, engine: Engine, lab: str, settings: Settings) -> None:
