@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import yaml
 from pulumi.automation import errors as automation_errors
 
 from pairlab.engine.cli import PulumiCli
 from pairlab.engine.interrupt import interruptible, write_apart
-from pairlab.engine.own_files import replace_at_once, write_first
+from pairlab.engine.own_files import write_first
 from pairlab.engine.plugins import PluginUse
 from pairlab.engine.recorder import Progress, Recorder, plain
 from pairlab.engine.sdk import Command, Stack, Workspace
 from pairlab.engine.state_files import LockHolder, StateFiles, backend_address
+from pairlab.engine.work_dirs import forget_lab, make_work_dir
 from pairlab.errors import ConflictError, EngineError, LabError, StateLockedError
 from pairlab.model import Outcome
 
@@ -32,10 +32,12 @@ HALF_WRITTEN = re.compile(
     re.MULTILINE,
 )
 """What the CLI says of a state file, or a lock, that another one writes or removes at that moment."""
+INCORRECT_PASSPHRASE = "incorrect passphrase"
+"""What the CLI says of a state, or a lab's salt, that another passphrase belongs to."""
 
 
 class Engine:
-    """Pulumi for this project, in a directory of its own.
+    """Pulumi for this project, in directories of its own.
 
     Args:
         cli: The Pulumi CLI.
@@ -62,9 +64,8 @@ class Engine:
         self._state = state
         self.backend = backend_address(state)
         self._files = StateFiles.of(self.backend)
-        self._work_dir = state / "engine"
-        self._work_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._write_manifest(manifest, plugins, launchers)
+        self._work_dirs = state / "engine"
+        self._work_dir = make_work_dir(self._work_dirs, manifest, plugins, launchers)
         self._command = Command(write_apart(cli.path, self._work_dir), cli.version)
 
     def labs(self) -> list[str]:
@@ -145,6 +146,18 @@ class Engine:
         self._remove(lab)
         return outcome
 
+    def drop_state(self, lab: str) -> bool:
+        """Remove the state of a lab whose engine cannot work by it; whatever that knows, stays.
+
+        Returns:
+            Whether it is gone: only a backend of files lets a state go that it cannot read.
+        """
+        if self._files is None:
+            return False
+        self._files.drop(lab)
+        forget_lab(self._work_dirs, lab)
+        return True
+
     def clear_pending(self, lab: str) -> list[tuple[str, str]]:
         """Take out of the state what an interrupted engine had begun and not recorded.
 
@@ -203,6 +216,7 @@ class Engine:
     def _remove(self, lab: str) -> None:
         """Remove an emptied state and its backups; the CLI knows which files are this stack's."""
         self._cli(lab, "stack", "rm", "--yes", "--remove-backups")
+        forget_lab(self._work_dirs, lab)
         if self._files:
             self._files.tidy(lab)
 
@@ -212,30 +226,30 @@ class Engine:
             argv = [*words, "--stack", lab]
             return self._command.run(argv, str(self._work_dir), self._environment()).stdout
 
-    def _write_manifest(
-        self, manifest: Path, plugins: Mapping[str, PluginUse], launchers: Mapping[str, Path]
-    ) -> None:
-        project = yaml.safe_load(manifest.read_text())
-        # The program runs inline: the schema of its settings is checked by pairlab, with better errors.
-        project = {key: project[key] for key in ("name", "description")} | {"runtime": "python"}
-        embedded = [
-            {"name": use.name, "version": use.version, "path": str(launchers[use.name])}
-            for use in plugins.values()
-            if use.origin == "embedded"
-        ]
-        if embedded:
-            project["plugins"] = {"providers": embedded}
-        replace_at_once(self._work_dir / "Pulumi.yaml", yaml.safe_dump(project, sort_keys=False))
-
     def _environment(self) -> dict[str, str]:
-        environment = {"PULUMI_BACKEND_URL": self.backend, "PULUMI_SKIP_UPDATE_CHECK": "true"}
+        environment = {
+            "PULUMI_BACKEND_URL": self.backend,
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            # A lab's key is in its state: in another directory than the last time, that one goes on.
+            "PULUMI_FALLBACK_TO_STATE_SECRETS_MANAGER": "true",
+        }
         if not {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"} & os.environ.keys():
             environment["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(self._passphrase_file())
         return environment
 
     def _passphrase_file(self) -> Path:
         path = self._state / "passphrase"
+        # Others' labs may be in this backend too. Asked first: another run may begin with both just now.
+        labs = self._files.labs() if self._files else []
+        ours = [lab for lab in labs if (self._state / "labs" / lab).is_dir()]
         if not path.exists():
+            if ours:
+                raise EngineError(
+                    f"the passphrase is lost that encrypts the state of {', '.join(ours)}: "
+                    f"{path} is gone, and PULUMI_CONFIG_PASSPHRASE is not set",
+                    hint="put it back; if there is no copy, `invoke lab.down --lab NAME --orphans` takes "
+                    "down each of them without it",
+                )
             write_first(path, secrets.token_urlsafe(32))
         return path
 
@@ -319,9 +333,13 @@ def _engine_error(error: automation_errors.CommandError, problems: Sequence[str]
         told = [
             line.removeprefix("error: ") for line in said.splitlines() if line.strip().startswith("error:")
         ]
+    if is_other_passphrase := INCORRECT_PASSPHRASE in str(error):
+        told.insert(0, "its state was encrypted with another passphrase than is set now")
     first = told[0].strip() if told else "Pulumi failed"
     hint = f"mend the cause, then run `invoke lab.up --lab {lab}` again, or `invoke lab.down --lab {lab}`"
-    if not problems and "PULUMI_BACKEND_URL" in os.environ:
+    if is_other_passphrase:
+        hint = f"put that one back; if it is lost, `invoke lab.down --lab {lab} --orphans` takes the lab down"
+    elif not problems and "PULUMI_BACKEND_URL" in os.environ:
         hint = "see whether PULUMI_BACKEND_URL is right and can be reached, or unset it"
     return EngineError(
         f"lab {lab!r}: {first}" if lab else first,

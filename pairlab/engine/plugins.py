@@ -8,9 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pairlab.errors import PluginError
-
-VERSIONS = {"docker": "5.2.0", "libvirt": "0.5.4"}
-"""Provider package -> version of its Python SDK, which the plugin must match."""
+from pairlab.plugin.launchers import VERSIONS
 
 
 @dataclass(frozen=True)

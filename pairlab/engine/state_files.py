@@ -11,6 +11,7 @@ import json
 import os
 import pwd
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -23,6 +24,8 @@ FILE = "file://"
 CLI = "pulumi"  # the process that locks a state
 SCHEMES = (FILE, "s3://", "gs://", "azblob://", "postgres://", "https://", "http://")
 ENDINGS = (".json", ".json.gz", ".json.zst")
+KINDS = ("history", "backups", "locks/organization")
+"""What else there is of a lab than its state, each in a folder of its own."""
 ATTRIBUTES = ".attrs"  # beside each file; unlike the file, it is not written at once
 
 
@@ -184,10 +187,17 @@ class StateFiles:
                 if not _is_json(beside):
                     beside.unlink()
 
+    def drop(self, lab: str) -> None:
+        """Remove a lab's state, its history, backups and locks, whatever is in them."""
+        for path in self._stacks.glob(f"{lab}.json*"):
+            path.unlink(missing_ok=True)
+        for kind in KINDS:
+            shutil.rmtree(self._root / kind / PROJECT / lab, ignore_errors=True)
+
     def tidy(self, lab: str) -> None:
         """Remove what is left of a removed state: empty folders, and what a killed engine was writing."""
         for stranded in self._stacks.glob(f"{lab}.json.*.tmp"):
             stranded.unlink(missing_ok=True)
-        for kind in ("history", "backups", "locks/organization"):
+        for kind in KINDS:
             with contextlib.suppress(OSError):  # not empty: another run has the name by now
                 (self._root / kind / PROJECT / lab).rmdir()

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 VERSIONS = {"docker": "5.2.0", "libvirt": "0.5.4"}
-"""Provider package -> version of the Python SDK whose tokens are served."""
+"""Provider package -> version of its Python SDK, whose tokens its plugin serves."""
 
 
 def write_launchers(folder: Path) -> dict[str, Path]:

@@ -17,6 +17,7 @@ from lab_commands import until
 from pairlab.engine.cli import PulumiCli
 from pairlab.engine.engine import Engine
 from pairlab.engine.own_files import replace_at_once, write_first
+from pairlab.engine.plugins import PluginUse
 from pairlab.errors import ConflictError, EngineError, StateLockedError, UsageError
 from pairlab.run import running
 
@@ -219,7 +220,7 @@ def test_what_was_cut_off_is_cleared_without_secrets_in_clear(world: World) -> N
     del deployment["pending_operations"]
     assert json.loads(imported.read_text()) == {"version": 3, "deployment": deployment}
     assert not [call for call in world.cli.calls if "--show-secrets" in call]
-    assert [path.name for path in (world.pulumi.parents[1] / "engine").glob("*.json")] == []
+    assert [path.name for path in (world.pulumi.parents[1] / "engine").rglob("*.json")] == []
 
 
 def test_nothing_is_cleared_while_another_run_is_at_work(world: World) -> None:
@@ -246,6 +247,65 @@ def test_a_wrong_backend_is_told_with_the_next_step(world: World, monkeypatch: p
         with pytest.raises(EngineError, match="unable to open bucket: no such host") as reason:
             ask()
         assert "PULUMI_BACKEND_URL" in reason.value.hint
+
+
+@pytest.fixture
+def own_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_lost_passphrase_is_told_and_not_replaced(world: World, own_passphrase: None) -> None:
+    state = world.pulumi.parents[1]
+    for lab in ("trial", "others"):
+        world.lay("stacks", "pairlab", f"{lab}.json", {})
+    world.engine.up("trial", nothing, progress=told, refresh=True)
+    (state / "passphrase").unlink()
+    (state / "labs/trial").mkdir(parents=True)
+    for lab in ("trial", "new"):
+        with pytest.raises(EngineError, match=r"is lost .* of trial: .*/passphrase is gone") as lost:
+            world.engine.up(lab, nothing, progress=told, refresh=True)
+        assert "--orphans" in lost.value.hint
+    assert not (state / "passphrase").exists()
+    assert world.engine.drop_state("trial")
+    world.engine.up("others", nothing, progress=told, refresh=True)
+    assert (state / "passphrase").exists()
+
+
+def test_a_state_that_another_passphrase_belongs_to_is_told(world: World) -> None:
+    world.lay("stacks", "pairlab", "trial.json", {})
+    world.cli.answer("up", error="error: failed to decrypt: incorrect passphrase, please set it")
+    with pytest.raises(EngineError, match="was encrypted with another passphrase") as refused:
+        world.engine.up("trial", nothing, progress=told, refresh=True)
+    assert "lab.down --lab trial --orphans" in refused.value.hint
+    assert "failed to decrypt" in refused.value.details
+
+
+def test_a_state_is_dropped_unread_where_files_hold_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.lay("stacks", "pairlab", "trial.json", {}).write_text('{"check')
+    folders = [world.pulumi.parents[1] / "engine" / choice for choice in ("official", "embedded-docker")]
+    salts = [folder / "Pulumi.trial.yaml" for folder in folders]
+    for salt in salts:
+        salt.parent.mkdir(parents=True, exist_ok=True)
+        salt.touch()
+    assert world.engine.drop_state("trial")
+    assert world.engine.labs() == []
+    assert not [salt for salt in salts if salt.exists()]
+    assert not make_elsewhere(world, "s3://nowhere", monkeypatch).drop_state("trial")
+
+
+def test_a_lab_with_other_plugins_does_not_change_those_of_one_at_work(world: World) -> None:
+    state = world.pulumi.parents[1]
+
+    def manifests(origin: str) -> dict[Path, str]:
+        used = {"docker": PluginUse("docker", "1.0.0", origin)}
+        Engine(world.cli.found, state, ROOT / "Pulumi.yaml", used, {"docker": state / "plugins/docker"})
+        return {path: path.read_text() for path in (state / "engine").rglob("Pulumi.yaml")}
+
+    before = manifests("embedded")
+    assert before.items() <= manifests("official").items()
+    assert [text for text in before.values() if "plugins/docker" in text]
+    assert manifests("embedded") == manifests("official")
 
 
 def test_the_passphrase_of_the_first_of_two_runs_stays(tmp_path: Path) -> None:

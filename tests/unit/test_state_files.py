@@ -86,6 +86,24 @@ def test_a_state_that_is_just_being_written_is_not_whole(files: StateFiles) -> N
     assert files.are_whole("trial")
 
 
+def test_a_dropped_state_takes_what_is_the_labs_alone_with_it(files: StateFiles) -> None:
+    pulumi = files.folder / ".pulumi"
+    for project in ("pairlab", "other"):
+        for lab in ("trial", "trial-b"):
+            write(pulumi / "history" / project / lab / "1.json", "{")
+            write(pulumi / "backups" / project / lab / "1.json", "{")
+            write(pulumi / "stacks" / project / f"{lab}.json", "{")
+    before = {path for path in pulumi.rglob("*") if path.is_file()}
+    files.drop("trial")
+    gone = before - {*pulumi.rglob("*")}
+    assert {path.relative_to(pulumi).as_posix() for path in gone} == {
+        *(f"stacks/pairlab/trial.json{ending}" for ending in ("", ".bak", ".attrs")),
+        "history/pairlab/trial/1.json",
+        "backups/pairlab/trial/1.json",
+        "locks/organization/pairlab/trial/1.json",
+    }
+
+
 def test_tidying_up_leaves_what_is_another_projects_or_another_runs(files: StateFiles) -> None:
     pulumi = files.folder / ".pulumi"
     for kind in ("history", "backups", "stacks"):
