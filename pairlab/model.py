@@ -25,8 +25,9 @@ from pydantic import (
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import from_json
 
-from pairlab.errors import SettingError, UsageError
+from pairlab.errors import LabError, SettingError, UsageError
 
 PROJECT = "pairlab"
 LABEL = "org.pairlab.lab"
@@ -732,10 +733,44 @@ def spec_json(spec: LabSpec) -> bytes:
     return TypeAdapter(LabSpec).dump_json(spec, indent=1)
 
 
+def spec_file(name: str) -> Path:
+    """Where the specification of a lab's last `up` is kept; not there if it never was up here."""
+    return lab_dir(name) / "spec.json"
+
+
 def load_spec(name: str) -> LabSpec | None:
-    """The specification of the lab's last `up`; None if it never was up here."""
-    path = lab_dir(name) / "spec.json"
-    return TypeAdapter(LabSpec).validate_json(path.read_bytes()) if path.is_file() else None
+    """The specification of the lab's last `up`; None if it never was up here.
+
+    Raises:
+        LabError: It cannot be read: it is damaged, or another version of pairlab wrote it.
+    """
+    path = spec_file(name)
+    if not path.is_file():
+        return None
+    try:
+        return TypeAdapter(LabSpec).validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]  # its input may be a private key
+        where = ".".join(map(str, first["loc"]))
+        raise LabError(
+            f"the record of lab {name!r} is damaged, or another version's: {path}",
+            hint=f"`invoke lab.down --lab {name}` takes the lab down nevertheless, and then "
+            f"`invoke lab.up --lab {name}` makes it anew",
+            details=f"{where}: {first['msg']}".removeprefix(": "),
+        ) from error
+
+
+def salvaged_settings(name: str) -> Settings:
+    """What can still be read of the settings in a record that `load_spec` refuses; else the defaults."""
+    settings = Settings()
+    try:
+        recorded = from_json(spec_file(name).read_bytes(), allow_partial=True)["settings"].items()
+    except (ValueError, TypeError, LookupError, AttributeError):
+        return settings
+    for key, value in recorded:
+        with suppress(ValidationError):
+            settings = Settings.model_validate(settings.model_dump() | {key: value})
+    return settings
 
 
 def placeholder_spec(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from pairlab.errors import SettingError
+from pairlab.errors import LabError, UsageError
 from pairlab.image.store import ImageStore
 from pairlab.model import (
     ContainerImage,
@@ -19,13 +19,12 @@ from pairlab.model import (
     WorkloadImages,
     load_spec,
     placeholder_spec,
-    state_dir,
 )
 from pairlab.progress import Progress
 from pairlab.session.exclusive import removing_images
 from pairlab.session.settings import declared_labs, load_settings
 from pairlab.session.spec import load_stack, tiers_of
-from pairlab.session.workbench import Workbench
+from pairlab.session.workbench import Workbench, known_labs
 
 Listing = list[dict[str, Any]]
 
@@ -67,7 +66,13 @@ def with_guest(images: Mapping[str, WorkloadImages], guest: VmImage) -> dict[str
 
 def list_images(bench: Workbench) -> Listing:
     """All built images: name, form, version, digests, size, age, and the labs that use each."""
-    users = _users()
+    specs = list[LabSpec]()
+    for lab in known_labs():
+        try:
+            specs += _specs([lab])
+        except LabError as error:
+            bench.progress(f"{error.message}; which images it uses is not known")
+    users = _users(specs)
     return [
         _listed(record, users.get(record.version, [])) for record in bench.images_for(Settings()).records()
     ]
@@ -77,11 +82,13 @@ def prune_images(bench: Workbench) -> Listing:
     """Remove the images that no lab uses, and return them.
 
     Raises:
-        ConflictError: Exercises run, on whatever lab.
+        ConflictError: Exercises run, or a lab is brought up or taken down.
+        LabError: The record of a lab, and so which images it uses, cannot be read; nothing was removed.
     """
     with removing_images():
+        specs = _specs(known_labs())
         removed = bench.images_for(Settings()).prune(
-            _users().keys(), progress=bench.progress, docker_hosts=_docker_hosts()
+            _users(specs).keys(), progress=bench.progress, docker_hosts=_docker_hosts(specs)
         )
     return [_listed(record, []) for record in removed]
 
@@ -98,27 +105,26 @@ def _listed(record: Any, users: list[str]) -> dict[str, Any]:
     }
 
 
-def _docker_hosts() -> set[str]:
+def _docker_hosts(specs: Iterable[LabSpec]) -> set[str]:
     """Wherever a lab has its containers, or would have them as far as its settings can be read."""
-    settings = [spec.settings for spec in _specs()]
+    settings = [spec.settings for spec in specs]
     for lab in declared_labs():
-        with suppress(SettingError):
+        with suppress(UsageError):
             settings.append(load_settings(lab, {}))
     return {each.docker_host for each in settings}
 
 
-def _users() -> dict[str, list[str]]:
+def _users(specs: Iterable[LabSpec]) -> dict[str, list[str]]:
     """Image version -> labs that were last brought up with it."""
     users: dict[str, list[str]] = {}
-    for spec in _specs():
+    for spec in specs:
         for version in _versions(spec):
             users.setdefault(version, []).append(spec.name)
     return users
 
 
-def _specs() -> list[LabSpec]:
-    found = [load_spec(path.name) for path in sorted((state_dir() / "labs").glob("*"))]
-    return [spec for spec in found if spec]
+def _specs(labs: Iterable[str]) -> list[LabSpec]:
+    return [spec for lab in labs if (spec := load_spec(lab))]
 
 
 def _versions(spec: LabSpec) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
+from pairlab.errors import LabError
 from pairlab.model import LabKeys, SshHostKey
 from pairlab.run import Runner
 
@@ -16,6 +18,7 @@ KEY = "id_ed25519"
 KNOWN_HOSTS = "known_hosts"
 HOST_KEYS = "host_keys.json"
 PASSWORD = "password"
+HOST_KEYS_JSON = TypeAdapter(dict[str, SshHostKey])
 
 
 def ensure_keys(directory: Path, hosts: Iterable[str], runner: Runner) -> LabKeys:
@@ -28,25 +31,28 @@ def ensure_keys(directory: Path, hosts: Iterable[str], runner: Runner) -> LabKey
 
     Returns:
         Keys for exactly these hosts; keys of other hosts are kept for when they come back.
+
+    Raises:
+        LabError: Those that were made before cannot be read.
     """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     key = directory / KEY
     if not key.is_file():
         _generate(runner, key, comment="pairlab")
     path = directory / HOST_KEYS
-    stored: dict[str, dict[str, str]] = json.loads(path.read_text()) if path.is_file() else {}
+    stored = _read(path) if path.is_file() else {}
     wanted = list(hosts)
     missing = [host for host in wanted if host not in stored]
     for host in missing:
         stored[host] = _host_key(runner, directory, host)
     if missing:
-        write_private(path, json.dumps(stored, indent=1))
+        write_private(path, HOST_KEYS_JSON.dump_json(stored, indent=1).decode())
     password = directory / PASSWORD
     if not password.is_file():
         write_private(password, secrets.token_urlsafe(24))
     return LabKeys(
         public=key.with_suffix(".pub").read_text().strip(),
-        hosts={host: SshHostKey(**stored[host]) for host in wanted},
+        hosts={host: stored[host] for host in wanted},
         password=password.read_text(),
     )
 
@@ -73,8 +79,18 @@ def _generate(runner: Runner, path: Path, *, comment: str) -> None:
     runner.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", str(path)])
 
 
-def _host_key(runner: Runner, directory: Path, host: str) -> dict[str, str]:
+def _read(path: Path) -> dict[str, SshHostKey]:
+    try:
+        return HOST_KEYS_JSON.validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise LabError(
+            f"the VMs' host keys in {path} are damaged, or another version's",
+            hint="remove that file, then run `invoke lab.up`: it makes other keys, and VMs that have them",
+        ) from error
+
+
+def _host_key(runner: Runner, directory: Path, host: str) -> SshHostKey:
     with tempfile.TemporaryDirectory(dir=directory, prefix=".host-") as temporary:
         path = Path(temporary) / "key"
         _generate(runner, path, comment=host)
-        return {"public": path.with_suffix(".pub").read_text().strip(), "private": path.read_text()}
+        return SshHostKey(path.with_suffix(".pub").read_text().strip(), path.read_text())

@@ -20,7 +20,9 @@ def neighbours(bench: Workbench, lab: str) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for name in known_labs():
-        spec = load_spec(name)
+        spec = None
+        with suppress(LabError):  # else nobody knows where it is
+            spec = load_spec(name)
         if name == lab or spec is None:
             continue
         tiers = tiers_of(load_stack(spec.settings.stack), name, spec.settings, spec.keys)

@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any, cast
 
 from pairlab.errors import UsageError
-from pairlab.model import MACHINE_HOST, LabKeys, LabSpec, Settings, Tier, lab_dir, spec_json
+from pairlab.model import MACHINE_HOST, LabKeys, LabSpec, Settings, Tier, lab_dir, spec_file, spec_json
 from pairlab.session.keys import write_known_hosts, write_private
 
 
@@ -42,7 +42,7 @@ def tiers_of(stack: ModuleType, lab: str, settings: Settings, keys: LabKeys) -> 
 
 def record_spec(spec: LabSpec, tiers: list[Tier]) -> None:
     """Keep the specification for later runs, and pin the VMs' host keys."""
-    write_private(lab_dir(spec.name) / "spec.json", spec_json(spec).decode())
+    write_private(spec_file(spec.name), spec_json(spec).decode())
     pin_hosts(spec, tiers)
 
 

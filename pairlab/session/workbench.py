@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pairlab import side as sides
-from pairlab.errors import UsageError
+from pairlab.errors import LabError, UsageError
 from pairlab.host.steps import Host, this_host
 from pairlab.image.store import ImageStore
 from pairlab.image.updates import Updates
@@ -23,6 +23,7 @@ from pairlab.model import (
     lab_dir,
     load_spec,
     placeholder_spec,
+    salvaged_settings,
     state_dir,
 )
 from pairlab.run import LocalRunner, Runner
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 Confirm = Callable[[str], bool]
-KINDS = {SideName.VM: "libvirt", SideName.CONTAINER: "swarm"}
 
 
 def cache_dir() -> Path:
@@ -110,12 +110,15 @@ class Workbench:
             pool_path=nowhere.pool_path,
             local=self.runner,
         )
-        return sides.load(KINDS[name])(context)
+        return sides.load(sides.kind_of(name))(context)
 
 
 def last_settings(lab: str) -> Settings:
-    """The settings of a lab's last `up`; the defaults if there was none."""
-    spec = load_spec(lab)
+    """The settings of a lab's last `up`, as far as they can be read; the defaults if there was none."""
+    try:
+        spec = load_spec(lab)
+    except LabError:
+        return salvaged_settings(lab)
     return spec.settings if spec else Settings()
 
 

@@ -1,6 +1,7 @@
 """The two halves of a live lab behind one protocol; each kind of side is one module here.
 
-A kind is a module without a leading underscore, with a class `LabSide`. Its file name is its name.
+A kind is a module without a leading underscore, with a class `LabSide`. Its file name is its name; the class
+says which half it is.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from pairlab.errors import SideError, UsageError
 from pairlab.model import Instance, Layer, Operation, Settings, SideName
@@ -26,6 +27,7 @@ __all__ = [
     "SideContext",
     "Started",
     "await_all",
+    "kind_of",
     "kinds",
     "load",
     "pick",
@@ -75,12 +77,14 @@ class Side(Protocol):
     Attributes:
         name: Which half.
         kind: Name of its module.
+        package: Provider package whose objects it can find and remove. Front doors are containers.
         engine: Program of the daemon that carries its instances.
         supervisor: Who starts another in the place of an instance that ended; empty for nobody.
     """
 
     name: SideName
     kind: str
+    package: str
     engine: str
     supervisor: str
 
@@ -286,6 +290,11 @@ def kinds() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
+def kind_of(half: SideName) -> str:
+    """Name of the kind that is a half of every lab."""
+    return next(kind for kind in kinds() if _class_of(kind).name is half)
+
+
 def load(kind: str) -> Callable[[SideContext], Side]:
     """The class of a kind of side.
 
@@ -294,8 +303,11 @@ def load(kind: str) -> Callable[[SideContext], Side]:
     """
     if kind not in kinds():
         raise UsageError(f"no kind of side is named {kind!r}", hint=f"known kinds: {', '.join(kinds())}")
-    module = importlib.import_module(f"{__name__}.{kind}")
-    return cast(Callable[[SideContext], Side], module.LabSide)
+    return cast(Callable[[SideContext], Side], _class_of(kind))
+
+
+def _class_of(kind: str) -> Any:
+    return importlib.import_module(f"{__name__}.{kind}").LabSide
 
 
 def pick(instances: Iterable[Instance], side: SideName, tier: str, index: int) -> Instance:

@@ -40,6 +40,7 @@ class LabSide:
 
     name: SideName = SideName.VM
     kind: str = "libvirt"
+    package: str = "libvirt"
     engine: str = "libvirtd"
     supervisor: str = ""
 

@@ -42,6 +42,7 @@ class LabSide:
 
     name: SideName = SideName.CONTAINER
     kind: str = "swarm"
+    package: str = "docker"
     engine: str = "dockerd"
     supervisor: str = "Swarm"
 

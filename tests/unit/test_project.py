@@ -13,10 +13,10 @@ import pytest
 import yaml
 from pydantic.alias_generators import to_camel
 
-from pairlab.model import Settings
+from pairlab.model import Settings, SideName
 from pairlab.plugin.server import find_resources
 from pairlab.session.spec import stack_names
-from pairlab.side import kinds
+from pairlab.side import kind_of, kinds
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCT = ("pairlab", "stacks")
@@ -82,7 +82,7 @@ def test_some_libraries_have_one_user() -> None:
 
 def test_one_addition_is_one_file() -> None:
     sides = {path.stem for path in (ROOT / "pairlab/side").glob("[a-z]*.py")}
-    assert set(kinds()) == sides
+    assert set(kinds()) == sides == {kind_of(half) for half in SideName}
     declaring = {
         path.stem
         for path in (ROOT / "stacks").glob("[a-z]*.py")

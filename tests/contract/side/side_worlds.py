@@ -81,6 +81,7 @@ class FakeSide:
 
     name: SideName = SideName.VM
     kind: str = "fake"
+    package: str = "fake"
     engine: str = "fakerd"
     supervisor: str = ""
     is_local: bool = True
