@@ -11,27 +11,35 @@ from typing import TextIO
 from pairlab.errors import ConflictError
 from pairlab.model import check_lab_name, state_dir
 
-EXERCISES, PRUNE = "exercises-{lab}", "prune"
+LAB, PRUNE = "lab-{lab}", "prune"
 
 
-def running_exercises(lab: str) -> AbstractContextManager[None]:
-    """Be the only one that runs exercises on a lab: two would measure each other. Images stay meanwhile.
+def changing(lab: str, command: str) -> AbstractContextManager[None]:
+    """Be the only one that changes a lab, its keys and its records, or measures on it. Images stay meanwhile.
+
+    Args:
+        lab: Its name.
+        command: What does it, such as `lab.up`: told whoever comes meanwhile.
 
     Raises:
         UsageError: No lab can have this name.
         ConflictError: Another process does, or one removes images.
     """
-    name = EXERCISES.format(lab=check_lab_name(lab))
-    return _exclusive(name, f"runs exercises on lab {lab!r}", against=PRUNE)
+    return _exclusive(LAB.format(lab=check_lab_name(lab)), f"runs {command} on lab {lab!r}", against=PRUNE)
+
+
+def running_exercises(lab: str) -> AbstractContextManager[None]:
+    """Be the only one at a lab, as `changing` has it: two exercises would measure each other."""
+    return changing(lab, "exercises")
 
 
 def removing_images() -> AbstractContextManager[None]:
-    """Be the only one that removes images, while no exercise runs: it may need one that nothing uses yet.
+    """Be the only one that removes images, while no lab is changed: it may need one that nothing uses yet.
 
     Raises:
-        ConflictError: Another process removes images or runs exercises.
+        ConflictError: Another process removes images, or is at work on a lab.
     """
-    return _exclusive(PRUNE, "removes images", against=EXERCISES.format(lab="*"))
+    return _exclusive(PRUNE, "removes images", against=LAB.format(lab="*"))
 
 
 @contextmanager

@@ -1,22 +1,17 @@
-"""Operations on a lab's declared state: preview, up, down, unlock."""
+"""Operations on a lab's declared state: preview, up, unlock; `down` is in `teardown`."""
 
 from __future__ import annotations
 
-import shutil
-import threading
 import time
-from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pairlab import side as sides
 from pairlab.engine.state_files import StateFiles, backend_address
-from pairlab.errors import ConflictError, LabError
+from pairlab.errors import ConflictError
 from pairlab.host.accelerator import accelerator
 from pairlab.model import (
-    ENGINES_OWN,
     ContainerImage,
     LabKeys,
     LabSpec,
@@ -28,21 +23,20 @@ from pairlab.model import (
     lab_dir,
     load_spec,
     placeholder_spec,
+    spec_file,
     state_dir,
 )
 from pairlab.session.conflicts import check_conflicts
+from pairlab.session.exclusive import changing
 from pairlab.session.images import ensure_images, with_guest
 from pairlab.session.keys import ensure_keys
+from pairlab.session.readiness import await_ready
 from pairlab.session.rollbacks import telling_rollbacks
 from pairlab.session.settings import load_settings
 from pairlab.session.spec import load_stack, record_spec, tiers_of
+from pairlab.session.teardown import down as down
+from pairlab.session.teardown import recover, refuse_strangers
 from pairlab.session.workbench import Confirm, Workbench, last_settings
-
-if TYPE_CHECKING:
-    from pairlab.engine.engine import Engine
-
-PACKAGES = {SideName.VM: "libvirt", SideName.CONTAINER: "docker"}
-"""Side -> the provider package whose objects it can find. Front doors are containers."""
 
 
 @dataclass(frozen=True)
@@ -83,12 +77,13 @@ def preview(bench: Workbench, lab: str, overrides: Mapping[str, Any]) -> Outcome
     if previous is not None:
         store = bench.images_for(settings)
         tiers = tiers_of(stack, lab, settings, previous.keys)
-        keys = ensure_keys(lab_dir(lab), _hosts(tiers), bench.runner)
+        hosts = {host: previous.keys.hosts.get(host) or spec.keys.hosts[host] for host in _hosts(tiers)}
         images = {t.workload.name: store.planned(t.workload, boot=settings.boot) for t in tiers}
         if settings.guest_image_url:
             images = with_guest(images, store.planned_guest(settings.guest_image_sha256))
         door = store.planned_front_door()
         chosen = previous.accelerator if settings.accelerator == "auto" else spec.accelerator
+        keys = replace(previous.keys, hosts=hosts)
         spec = replace(spec, keys=keys, images=images, front_door=door, accelerator=chosen)
     return bench.engine(settings).preview(lab, lambda: stack.declare(spec), progress=lambda _: None)
 
@@ -99,7 +94,6 @@ def up(
     overrides: Mapping[str, Any],
     *,
     updates: ContainerImage | None = None,
-    on_created: Callable[[], None] | None = None,
 ) -> UpResult:
     """Bring a lab up, or make it what is declared now; ends when every instance answers.
 
@@ -108,15 +102,39 @@ def up(
         lab: Its name.
         overrides: Settings that take the place of its file's.
         updates: Image of a package repository that both sides get; None for none.
-        on_created: The lab must be a new one: called once it is this run's own. None takes any.
 
     Raises:
         SettingError: A setting is wrong; nothing was touched.
-        ConflictError: A port or the subnet is taken, or the lab is not new; nothing was created.
-        StateLockedError: Another run is at work on this lab; its records are as they were.
+        ConflictError: Another process is at work on this lab, or a port or the subnet is taken; nothing
+            was touched.
+        StateLockedError: Another machine is at work on this lab; its records are as they were.
         RolledBackError: The orchestrator took a release back: containers are what they were before.
         EngineError: The engine failed; what was made is recorded, and the next `up` or `down` goes on.
         SideError: An instance never answered.
+    """
+    with changing(lab, "lab.up"):
+        return bring_up(bench, lab, overrides, updates=updates)
+
+
+def bring_up(
+    bench: Workbench,
+    lab: str,
+    overrides: Mapping[str, Any],
+    *,
+    updates: ContainerImage | None = None,
+    on_created: Callable[[], None] | None = None,
+) -> UpResult:
+    """Do what `up` does, for one that is the only one at work on this lab already.
+
+    Args:
+        bench: The tools of this run.
+        lab: Its name.
+        overrides: Settings that take the place of its file's.
+        updates: See `up`.
+        on_created: The lab must be a new one: called once it is this run's own. None takes any.
+
+    Raises:
+        ConflictError: The lab is not new; or see `up`, as for all other errors.
     """
     started = time.monotonic()
     settings = check(lab, overrides)
@@ -125,7 +143,7 @@ def up(
     engine.refuse_locked(lab)
     check_conflicts(bench, placeholder_spec(lab, settings, stack.tiers))
     if load_spec(lab) is None:
-        _refuse_strangers(bench, engine, lab, settings)
+        refuse_strangers(bench, engine, lab, settings)
     if on_created is not None:
         refuse_known(lab)
         engine.create(lab)
@@ -142,42 +160,6 @@ def up(
         ready = await_ready(bench, spec, tiers, vm_side)
     urls = {side: f"http://127.0.0.1:{spec.port(side)}" for side in SideName}
     return UpResult(spec, outcome, urls, ready, time.monotonic() - started, reason)
-
-
-def down(bench: Workbench, lab: str, *, orphans: bool = False) -> list[str]:
-    """Remove a lab and all that it made; fine on a half-made one, and when it is gone already.
-
-    Args:
-        bench: The tools of this run.
-        lab: Its name.
-        orphans: Remove what carries its name also when neither state nor records know it.
-
-    Returns:
-        What was removed, in words.
-
-    Raises:
-        ConflictError: Something carries its name that may be somebody else's lab; nothing was touched.
-    """
-    settings = last_settings(check_lab_name(lab))
-    engine = bench.engine(settings)
-    if not orphans and load_spec(lab) is None:
-        _refuse_strangers(bench, engine, lab, settings)
-    recover(bench, engine, lab)
-    outcome = engine.destroy(lab, progress=bench.progress)
-    changed = outcome.changed if outcome else []
-    removed = [
-        f"{change.type.rsplit(':', 1)[-1]} {change.name}"
-        for change in changed
-        if not change.type.startswith(ENGINES_OWN)
-    ]
-    for name in SideName:
-        side = bench.side(lab, name)
-        removed += side.sweep(progress=bench.progress)
-        side.close()
-    if lab_dir(lab).is_dir():
-        shutil.rmtree(lab_dir(lab))
-        removed.append("its keys and records")
-    return removed
 
 
 def unlock(bench: Workbench, lab: str, confirm: Confirm) -> str:
@@ -212,46 +194,17 @@ def labs(bench: Workbench) -> list[str]:
     return files.labs() if files else bench.engine(Settings()).labs()
 
 
-def _refuse_strangers(bench: Workbench, engine: Engine, lab: str, settings: Settings) -> None:
-    """Leave alone what has this lab's name and is not in this state: another account's lab, perhaps."""
-    found: list[str] = []
-    for name in SideName:
-        side = bench.side(lab, name, settings)
-        found += side.leftovers()
-        side.close()
-    if found and lab not in engine.labs():
-        raise ConflictError(
-            f"this host has a lab {lab!r} that this state does not know: {', '.join(sorted(found))}",
-            hint="choose another name if it is somebody else's; if it is nobody's, "
-            f"`invoke lab.down --lab {lab} --orphans` removes it",
-        )
-
-
 def refuse_known(lab: str) -> None:
     """Refuse to make, and to take down afterwards, a lab that a run has declared already.
 
     Raises:
         ConflictError: One has.
     """
-    if load_spec(lab) is not None:
+    if spec_file(lab).is_file():
         raise ConflictError(
             f"lab {lab!r} is up, and --ephemeral would take it down at the end",
             hint="leave --ephemeral out, or give another --lab",
         )
-
-
-def recover(bench: Workbench, engine: Engine, lab: str) -> None:
-    """Clear away what a killed run had begun: the state does not know it, so nothing else would."""
-    begun = engine.clear_pending(lab)
-    if not begun:
-        return
-    told = ", ".join(name for _, name in begun)
-    bench.progress(f"an earlier run was cut off while creating {told}")
-    for side_name, package in PACKAGES.items():
-        side = bench.side(lab, side_name)
-        names = {name for token, name in begun if token.startswith(f"{package}:")}
-        side.discard(names, progress=bench.progress)
-        side.close()
 
 
 def _make_spec(
@@ -276,62 +229,3 @@ def _keys_for(bench: Workbench, lab: str, tiers: list[Tier]) -> LabKeys:
 
 def _hosts(tiers: list[Tier]) -> list[str]:
     return [host for tier in tiers for host in tier.host_names()]
-
-
-def await_ready(
-    bench: Workbench,
-    spec: LabSpec,
-    tiers: list[Tier],
-    vm_side: sides.Side,
-    *,
-    timeout_s: int | None = None,
-    silent: Collection[str] = (),
-) -> dict[str, float]:
-    """Wait until every instance of the front tier has answered through its front door.
-
-    Args:
-        bench: The tools of this run.
-        spec: What was declared.
-        tiers: What runs.
-        vm_side: The vm side, whose consoles are being watched.
-        timeout_s: Seconds to wait; None takes the lab's setting.
-        silent: Names of instances that are not meant to answer yet.
-
-    Returns:
-        Instance name -> seconds from the call to its first answer.
-
-    Raises:
-        SideError: Some never answered; its details hold the ends of the serial consoles.
-    """
-    front = next(tier for tier in tiers if tier.front)
-    cancelled = threading.Event()
-
-    def wait(side: SideName) -> dict[str, float]:
-        return sides.await_all(
-            spec.port(side),
-            set(front.instance_names(side)).difference(silent),
-            timeout_s=timeout_s or spec.settings.ready_timeout_s,
-            progress=bench.progress,
-            cancelled=cancelled,
-            path=front.workload.health_path,
-        )
-
-    with ThreadPoolExecutor() as pool:
-        waits = {side: pool.submit(wait, side) for side in SideName}
-        try:
-            return waits[SideName.VM].result() | waits[SideName.CONTAINER].result()
-        except LabError as error:
-            tails = [_console_tail(vm_side, front, index) for index in range(front.vms)]
-            error.details = "\n".join([error.details, *tails]).strip()
-            raise
-        finally:
-            cancelled.set()
-
-
-def _console_tail(vm_side: sides.Side, tier: Tier, index: int) -> str:
-    name = tier.instance_names(SideName.VM)[index]
-    try:
-        tail = vm_side.console_tail(index, tier=tier.group)
-    except LabError as error:  # it must not take the place of what went wrong before
-        return f"{name}'s serial console: {error.message}; {error.hint}"
-    return f"the end of {name}'s serial console:\n{tail}" if tail else f"{name}'s serial console is empty"

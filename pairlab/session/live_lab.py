@@ -41,8 +41,8 @@ from pairlab.model import (
 from pairlab.run import Runner
 from pairlab.session.engine_switches import switch_of
 from pairlab.session.keys import KEY, KNOWN_HOSTS, ensure_keys
-from pairlab.session.lab import await_ready
 from pairlab.session.neighbours import neighbours
+from pairlab.session.readiness import await_ready
 from pairlab.session.rollbacks import telling_rollbacks
 from pairlab.session.spec import load_stack, pin_hosts, tiers_of
 from pairlab.session.workbench import Workbench, known_spec

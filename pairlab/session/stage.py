@@ -8,7 +8,7 @@ from typing import Protocol
 
 from pairlab.circumstances import Environment
 from pairlab.errors import SideError
-from pairlab.session import access
+from pairlab.session import access, teardown
 from pairlab.session import lab as labs
 from pairlab.session.environment import look_around
 from pairlab.session.live_lab import LiveLab
@@ -60,7 +60,7 @@ class Stage(Protocol):
 
 
 class LabStage:
-    """See `Stage`.
+    """See `Stage`. Whoever has it is the only one at work on the lab, by `running_exercises`.
 
     Args:
         bench: The tools of this run.
@@ -73,11 +73,11 @@ class LabStage:
 
     def up(self, on_created: Callable[[], None]) -> None:
         """See `Stage.up`."""
-        labs.up(self._bench, self.name, {}, on_created=on_created)
+        labs.bring_up(self._bench, self.name, {}, on_created=on_created)
 
     def down(self) -> None:
         """See `Stage.down`."""
-        labs.down(self._bench, self.name)
+        teardown.take_down(self._bench, self.name)
 
     def live(self) -> Live:
         """See `Stage.live`."""
@@ -91,7 +91,7 @@ class LabStage:
         """See `Stage.restore`."""
         self._bench.progress(f"putting lab {self.name} back to what is declared")
         live = LiveLab(self._bench, self.name)
-        labs.recover(self._bench, self._bench.engine(live.base.settings), self.name)
+        teardown.recover(self._bench, self._bench.engine(live.base.settings), self.name)
         try:
             live.put_back(ready_timeout_s=ANSWER_TIMEOUT_S)
             found = access.status(self._bench, self.name)

@@ -9,7 +9,7 @@ import pytest
 
 from pairlab.errors import SideError
 from pairlab.model import Settings, placeholder_spec
-from pairlab.session import lab as labs
+from pairlab.session import readiness
 from pairlab.session.workbench import Workbench
 from stacks import pair
 
@@ -27,13 +27,13 @@ def test_consoles_are_told_as_far_as_they_are_known(monkeypatch: pytest.MonkeyPa
             raise UNWATCHED
         return "kernel panic" if index == 0 else ""
 
-    monkeypatch.setattr(labs.sides, "await_all", never)
+    monkeypatch.setattr(readiness.sides, "await_all", never)
     settings = Settings(vms=3)
     spec = placeholder_spec("dev", settings, pair.tiers)
     tiers = pair.tiers("dev", settings, spec.keys)
     bench, side = SimpleNamespace(progress=print), SimpleNamespace(console_tail=console_tail)
     with pytest.raises(SideError, match="vm/0 never answered") as told:
-        labs.await_ready(cast(Workbench, bench), spec, tiers, cast(Any, side))
+        readiness.await_ready(cast(Workbench, bench), spec, tiers, cast(Any, side))
     assert told.value.details.splitlines() == [
         "503",
         "the end of vm/0's serial console:",

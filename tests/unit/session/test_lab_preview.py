@@ -11,10 +11,22 @@ from typing import Any, cast
 import pytest
 
 from pairlab.errors import EngineError
-from pairlab.model import Accelerator, ContainerImage, LabSpec, Settings, lab_dir, placeholder_spec
+from pairlab.model import (
+    Accelerator,
+    ContainerImage,
+    LabSpec,
+    Settings,
+    SshHostKey,
+    VmImage,
+    WorkloadImages,
+    lab_dir,
+    placeholder_spec,
+)
 from pairlab.session import lab as labs
+from pairlab.session.exclusive import changing
 from pairlab.session.spec import record_spec
 from pairlab.session.workbench import Workbench
+from stacks.pair import tiers
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +47,12 @@ class Bench:
         return SimpleNamespace(preview=lambda _, program, progress: program())
 
     def images_for(self, _: Settings) -> Any:
-        return SimpleNamespace(planned_front_door=lambda: ContainerImage.unbuilt("front-door"))
+        return SimpleNamespace(
+            planned_front_door=lambda: ContainerImage.unbuilt("front-door"),
+            planned=lambda workload, boot: WorkloadImages(
+                VmImage.unbuilt(owns_kernel=False), ContainerImage.unbuilt(workload.name)
+            ),
+        )
 
 
 @pytest.mark.parametrize(
@@ -48,11 +65,25 @@ def test_another_accelerator_is_shown_and_that_of_the_last_time_only_where_none_
     stack = SimpleNamespace(tiers=lambda *_: [], declare=declared.append)
     monkeypatch.setattr(labs, "load_stack", lambda _: stack)
     before = placeholder_spec("dev", Settings(), lambda *_: [])
-    monkeypatch.setattr(labs, "ensure_keys", lambda *_: before.keys)
     lab_dir("dev").mkdir(parents=True)
     record_spec(replace(before, accelerator=Accelerator.KVM), [])
     labs.preview(cast(Workbench, Bench()), "dev", {"accelerator": chosen})
     assert [spec.accelerator for spec in declared] == [shown]
+
+
+def test_a_host_that_is_new_is_shown_without_a_key_made_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    declared: list[LabSpec] = []
+    monkeypatch.setattr(labs, "load_stack", lambda _: SimpleNamespace(tiers=tiers, declare=declared.append))
+    known = SshHostKey("ssh-ed25519 known", "private")
+    before = placeholder_spec("dev", Settings(vms=1), tiers)
+    lab_dir("dev").mkdir(parents=True)
+    record_spec(replace(before, keys=replace(before.keys, hosts={"vm-0": known})), [])
+    kept = {path: path.read_bytes() for path in lab_dir("dev").iterdir()}
+    with changing("dev", "lab.up"):
+        labs.preview(cast(Workbench, Bench()), "dev", {"vms": 2})
+    assert declared[0].keys.hosts["vm-0"] == known
+    assert "not-made-yet" in declared[0].keys.hosts["vm-1"].public
+    assert {path: path.read_bytes() for path in lab_dir("dev").iterdir()} == kept
 
 
 def test_no_pulumi_cli_is_got_unasked(state: Path) -> None:

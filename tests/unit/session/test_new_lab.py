@@ -12,6 +12,8 @@ import pytest
 from pairlab.errors import ConflictError, StateLockedError, UsageError
 from pairlab.model import Settings, lab_dir, load_spec, placeholder_spec
 from pairlab.session import lab as labs
+from pairlab.session.exclusive import changing, removing_images, running_exercises
+from pairlab.session.images import prune_images
 from pairlab.session.spec import record_spec
 from pairlab.session.workbench import Workbench
 
@@ -56,7 +58,7 @@ def free_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def bring_up(bench: Bench) -> None:
-    labs.up(cast(Workbench, bench), "dev", {}, on_created=lambda: bench.done.append("ours"))
+    labs.bring_up(cast(Workbench, bench), "dev", {}, on_created=lambda: bench.done.append("ours"))
 
 
 def test_it_is_made_before_anything_is_built() -> None:
@@ -105,3 +107,21 @@ def test_a_wrong_backend_is_refused_before_anything_is_built(monkeypatch: pytest
     monkeypatch.setenv("PULUMI_BACKEND_URL", "nowhere://x")
     with pytest.raises(UsageError, match="no address of a state backend"):
         labs.check("dev", {})
+
+
+def test_of_two_commands_at_once_on_one_lab_the_second_is_refused(tmp_path: Path) -> None:
+    bench = Bench(None)
+    for holder, told in (
+        (changing("dev", "lab.down"), r"process \d+ runs lab\.down on lab 'dev'"),
+        (running_exercises("dev"), r"process \d+ runs exercises on lab 'dev'"),
+        (removing_images(), r"process \d+ removes images"),
+    ):
+        with holder, pytest.raises(ConflictError, match=told):
+            labs.up(cast(Workbench, bench), "dev", {})
+    assert bench.done == []
+    with changing("other", "lab.up"):
+        with pytest.raises(ConflictError, match=r"process \d+ runs lab\.up on lab 'other'"):
+            prune_images(Workbench(print, cache=tmp_path))
+        with pytest.raises(KeyboardInterrupt):
+            labs.up(cast(Workbench, bench), "dev", {})
+    assert bench.done == ["built"]
