@@ -12,6 +12,7 @@ import shlex
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ TAIL_LINES = 30
 CHUNK_BYTES = 65536
 OnLine = Callable[[str], None] | None
 GRACE_S = 5.0  # that a command gets to clean up when it is ended early
+_under_way: set[subprocess.Popen[bytes]] = set()
+_under_way_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -179,6 +182,8 @@ def _execute(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE if on_line is None else subprocess.STDOUT,
     ) as process:
+        with _under_way_lock:
+            _under_way.add(process)
         try:
             deadline = None if timeout_s is None else time.monotonic() + timeout_s
             stdout, stderr = _exchange(process, memoryview(input_text.encode()), deadline, on_line)
@@ -186,6 +191,9 @@ def _execute(
         except BaseException:
             _end(process)
             raise
+        finally:
+            with _under_way_lock:
+                _under_way.discard(process)
         return Completed(tuple(argv), process.returncode, stdout, stderr)
 
 
@@ -246,6 +254,13 @@ class _Text:
             lines.append(self._rest)
         for line in lines:
             self._on_line(line)
+
+
+def end_commands() -> None:
+    """Ask each command that a thread of this process runs to end, once: who waits for it sees it fail."""
+    with _under_way_lock:
+        while _under_way:
+            _signal(_under_way.pop(), signal.SIGTERM)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

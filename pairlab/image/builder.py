@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +18,10 @@ from pairlab.image.recipe import BASE_PACKAGES, TREE, VM_PACKAGES, Recipe, short
 from pairlab.image.record import ARCHIVE, DISK, KERNEL, VERSION_LABEL, ImageRecord, reference
 from pairlab.image.rootfs import Stage, build_error, debian_sources, make_root
 from pairlab.progress import Progress
-from pairlab.run import Runner
+from pairlab.run import Runner, end_commands
 
 BASE, VM_BASE, LISTS = "base.tar", "vm-base.tar", "lists.tar"
+POLL_S = 0.2
 BASE_FORMAT = 4
 """Raised when the way of making a base changes."""
 
@@ -58,7 +59,13 @@ class Builder:
                 pool.submit(self._build, recipe, sources, leads=number == 0)
                 for number, recipe in enumerate(ordered)
             ]
-            return [future.result() for future in futures]
+            try:
+                return [future.result() for future in futures]
+            except KeyboardInterrupt:
+                self.progress("stopping: the builds clear away what is half-made")
+                while wait(futures, POLL_S).not_done:
+                    end_commands()
+                raise
 
     def _build(self, recipe: Recipe, sources: list[str], *, leads: bool) -> ImageRecord:
         chain = self._chain(recipe, sources)

@@ -113,6 +113,22 @@ def test_an_interrupted_command_may_clean_up_and_is_gone(tmp_path: Path) -> None
         os.kill(int(cleaned.read_text()), 0)
 
 
+def test_commands_of_other_threads_can_be_ended() -> None:
+    begun, ended = threading.Event(), list[Completed]()
+    argv = ["sh", "-c", "echo ready; exec sleep 30"]
+
+    def work() -> None:
+        ended.append(LocalRunner().run(argv, check=False, on_line=lambda _: begun.set()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert begun.wait(5)
+    run.end_commands()
+    thread.join(5)
+    assert ended[0].returncode == -signal.SIGTERM
+    run.end_commands()  # fine where none runs
+
+
 def test_ctrl_c_at_a_silent_command_ends_it() -> None:
     # A shell starts its background jobs with the signal ignored, and Python leaves it so.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -6,6 +6,7 @@ import hashlib
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from stacks.pair import WEB
 pytestmark = pytest.mark.integration
 EMPTY_DISK_BYTES = 1 << 20
 END_TIMEOUT_S = 60
+BUILD_END_TIMEOUT_S = 15
+"""A build left alone would take longer by far."""
 
 
 @pytest.fixture
@@ -124,3 +127,28 @@ def test_a_package_that_does_not_exist_is_named() -> None:
         store.ensure(wrong, progress=lambda _: None)
     assert "apt-cache policy" in refused.value.hint
     assert not [record for record in store.records() if record.name == "wrong"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_build_ends_soon_and_leaves_nothing(
+    commands: Commands, tmp_path: Path, number: signal.Signals
+) -> None:
+    cache = tmp_path / "cache"
+    running = replace(commands, env=commands.env | {"PAIRLAB_CACHE": str(cache)}).start("image.build")
+    assert running.stderr is not None
+    assert any("bootstrapping Debian" in line for line in running.stderr)
+    running.send_signal(number)
+    try:
+        running.communicate(timeout=BUILD_END_TIMEOUT_S)
+    finally:
+        running.kill()
+    assert running.returncode == 128 + number
+    assert list((cache / "images" / "making").iterdir()) == []
+    assert [line for line in command_lines() if "mmdebstrap" in line and str(cache) in line] == []
+
+
+def command_lines() -> Iterator[str]:
+    """Of all processes that run."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it ended meanwhile
+            yield path.read_text(errors="replace").replace("\0", " ")
