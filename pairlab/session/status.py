@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -11,6 +12,9 @@ from pairlab import side as sides
 from pairlab.errors import LabError
 from pairlab.model import FRONT_DOOR, PACKAGES, Accelerator, Instance, LabSpec, SideName, Tier
 
+MIB = 1024**2
+NANO = 1e-9
+"""Engines count processors in billionths."""
 RUNNING = "running"
 GOOD = "200"
 NO_INSTANCE = "503"
@@ -83,12 +87,13 @@ def read_status(
         problems: list[str] = []
         for name, future in asked.items():
             try:
-                instances, helpers = future.result()
+                instances, helpers, given = future.result()
             except LabError as error:
                 problems.append(f"{name}: {error.message} ({error.hint})")
                 continue
             found += instances
             drift += _drift(spec, tiers, name, instances)
+            drift += _given_otherwise(spec, tiers, name, given)
             drift += _needless(spec, helpers)
         answers = [door.result() for door in doors]
     door_statuses = [status for status, _ in answers]
@@ -104,8 +109,8 @@ def read_status(
     return LabStatus(spec.name, spec.accelerator, found, door_statuses, drift, problems)
 
 
-def _found_on(side: sides.Side) -> tuple[list[Instance], Mapping[str, str]]:
-    return side.instances(), side.helpers()
+def _found_on(side: sides.Side) -> tuple[list[Instance], Mapping[str, str], Mapping[str, sides.Given]]:
+    return side.instances(), side.helpers(), side.given()
 
 
 def _needless(spec: LabSpec, helpers: Mapping[str, str]) -> list[str]:
@@ -157,3 +162,26 @@ def _drift(spec: LabSpec, tiers: list[Tier], side: SideName, instances: list[Ins
             elif instance.image != version:
                 told.append(f"{name} runs image {instance.image}, declared {version}")
     return told + [f"{name} exists and is not declared" for name in sorted(found.keys() - declared)]
+
+
+def _given_otherwise(
+    spec: LabSpec, tiers: list[Tier], side: SideName, given: Mapping[str, sides.Given]
+) -> list[str]:
+    """Declared instances that have more or less of the host than declared: somebody changed it by hand."""
+    settings = spec.settings
+    if side is SideName.VM:
+        memory_mib, cpus = settings.vm_memory_mib, float(settings.vm_cpus)
+    else:
+        memory_mib, cpus = settings.container_memory_mib, settings.container_cpus
+    told = []
+    for name in (name for tier in tiers for name in tier.instance_names(side) if name in given):
+        found = given[name]
+        if found.memory_bytes != memory_mib * MIB:
+            has = (
+                "all memory" if found.memory_bytes is None else f"{found.memory_bytes / MIB:g} MiB of memory"
+            )
+            told.append(f"{name} has {has}, declared {memory_mib} MiB")
+        if found.cpus is None or not math.isclose(found.cpus, cpus, abs_tol=NANO):
+            has = "all processors" if found.cpus is None else f"{found.cpus:g} processors"
+            told.append(f"{name} has {has}, declared {cpus:g}")
+    return told

@@ -23,6 +23,7 @@ from pairlab.side._front_door import Answer, await_all, probe
 __all__ = [
     "Answer",
     "Footprint",
+    "Given",
     "Side",
     "SideContext",
     "Started",
@@ -71,6 +72,19 @@ class Started:
     trusted: float | None = None
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a running instance is given of its host; None for what nobody limits.
+
+    Attributes:
+        memory_bytes: A VM's memory, or the limit of a container's.
+        cpus: A VM's virtual processors, or how many at once a container may use.
+    """
+
+    memory_bytes: int | None
+    cpus: float | None
+
+
 class Side(Protocol):
     """One half of a lab, as it is now. Every method may raise `HostError` where its daemon is away.
 
@@ -100,6 +114,9 @@ class Side(Protocol):
 
     def helpers(self) -> Mapping[str, str]:
         """What its engine carries for the lab beside its instances: names, and what they are there for."""
+
+    def given(self) -> Mapping[str, Given]:
+        """Name of each running instance -> what it is given now, whatever was declared."""
 
     def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
         """Runs commands inside an instance, as its usual account or as its administrator.

@@ -1,4 +1,4 @@
-"""Limits of a running VM, which its host's kernel keeps for QEMU."""
+"""What running VMs are given, and limits of one, which its host's kernel keeps for QEMU."""
 
 from __future__ import annotations
 
@@ -6,11 +6,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pairlab.errors import SideError
+from pairlab.side import Given
 from pairlab.side._libvirt_objects import LibvirtObjects
 
+KIB = 1024
 QUOTA = "vcpu_quota"
 PERIOD = "vcpu_period"
 USUAL_PERIOD_US = 100_000
+
+
+def given(objects: LibvirtObjects) -> dict[str, Given]:
+    """Name of each running domain of the lab -> what it is given; see `Side.given`.
+
+    Memory is what the balloon leaves to the guest. Source: virConnectGetAllDomainStats.
+    """
+    with objects.mapped() as libvirt:
+        # One that libvirt is just at work on tells nothing: nobody waits for it here.
+        kinds = libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_VCPU
+        running = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_RUNNING
+        no_wait = libvirt.VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT
+        return {
+            domain.name(): Given(figures["balloon.current"] * KIB, float(figures["vcpu.current"]))
+            for domain, figures in objects.connection(libvirt).getAllDomainStats(kinds, running | no_wait)
+            if {"balloon.current", "vcpu.current"} <= figures.keys()
+            and objects.metadata(libvirt, domain) is not None
+        }
 
 
 @contextmanager

@@ -1,15 +1,34 @@
-"""Limits of a running container, set by Docker's own command and taken back."""
+"""Limits of running containers: which they have, and others set by Docker's own command and taken back."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from pairlab.errors import CommandError
+from pairlab.model import Instance
 from pairlab.run import Runner
+from pairlab.side import Given
 from pairlab.side._swarm_objects import SwarmObjects
 
 NO_LIMIT = "-1"
+
+
+def given(objects: SwarmObjects, instances: Iterable[Instance]) -> dict[str, Given]:
+    """See `Side.given`."""
+    import docker.errors
+
+    found = {}
+    with objects.mapped() as api:
+        for instance in instances:
+            try:
+                container = api.inspect_container(instance.handle)
+            except (docker.errors.NotFound, docker.errors.NullResource):
+                continue  # there is none yet, or none any more
+            if container["State"]["Running"]:
+                limits = container["HostConfig"]
+                found[instance.name] = Given(limits["Memory"] or None, limits["NanoCpus"] / 1e9 or None)
+    return found
 
 
 @contextmanager

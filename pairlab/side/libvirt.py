@@ -17,13 +17,13 @@ from xml.etree import ElementTree
 from pairlab.errors import HostError, SideError
 from pairlab.model import GUEST_USER, PROJECT, Instance, Layer, Operation, SideName
 from pairlab.run import Runner
-from pairlab.side import Footprint, SideContext, Started, _process, pick
+from pairlab.side import Footprint, Given, SideContext, Started, _process, pick
 from pairlab.side._console import ConsoleWatcher
 from pairlab.side._footprint import Processes, elsewhere, ended, living
 from pairlab.side._layers import here
 from pairlab.side._libvirt_kept import Kept
 from pairlab.side._libvirt_layers import read_layers
-from pairlab.side._libvirt_limits import limited
+from pairlab.side._libvirt_limits import given, limited
 from pairlab.side._libvirt_objects import LibvirtObjects
 from pairlab.side._libvirt_operations import read_operations
 from pairlab.ssh import SshRunner
@@ -79,6 +79,11 @@ class LabSide:
     def helpers(self) -> Mapping[str, str]:
         """See `Side.helpers`: its front door, too, is a container."""
         return {}
+
+    def given(self) -> Mapping[str, Given]:
+        """See `Side.given`."""
+        by_domain = given(self._objects)
+        return {each.name: by_domain[each.handle] for each in self.instances() if each.handle in by_domain}
 
     def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
         """See `Side.runner`: ssh, through libvirt's machine where that is another one."""

@@ -13,13 +13,13 @@ from typing import Any
 from pairlab.errors import SideError
 from pairlab.model import MAX_INSTANCES, Instance, Layer, Operation, SideName
 from pairlab.run import Runner
-from pairlab.side import Footprint, SideContext, Started, _process, pick
+from pairlab.side import Footprint, Given, SideContext, Started, _process, pick
 from pairlab.side._docker_exec import DockerExecRunner
 from pairlab.side._footprint import Processes, elsewhere, ended, living
 from pairlab.side._layers import here
 from pairlab.side._process import Usage
 from pairlab.side._swarm_layers import read_layers
-from pairlab.side._swarm_limits import limited
+from pairlab.side._swarm_limits import given, limited
 from pairlab.side._swarm_objects import SwarmObjects
 from pairlab.side._swarm_operations import read_operations
 from pairlab.side._swarm_tasks import (
@@ -76,6 +76,10 @@ class LabSide:
         """See `Side.helpers`; those of the VMs' side too."""
         with self._objects.mapped() as api:
             return self._objects.helpers(api)
+
+    def given(self) -> Mapping[str, Given]:
+        """See `Side.given`: its container's limits, which may differ from its service's."""
+        return given(self._objects, self.instances())
 
     def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
         """See `Side.runner`."""

@@ -20,7 +20,7 @@ import libvirt
 from pairlab.errors import SideError
 from pairlab.model import Instance, Layer, Operation, Settings, SideName
 from pairlab.run import Completed, LocalRunner, Runner
-from pairlab.side import Footprint, Side, SideContext, Started, load, pick
+from pairlab.side import Footprint, Given, Side, SideContext, Started, load, pick
 from pairlab.side._footprint import Charge
 
 OPERATIONS = (
@@ -30,6 +30,9 @@ OPERATIONS = (
 LAB, FOREIGN = "plside", "plside-vm"
 DOOR = f"pairlab-{LAB}-container-door"
 VERSION = "0123456789ab"
+MEMORY_BYTES = 64 * 1024**2
+CPUS = 1.0
+"""What every instance is given."""
 BANNER = "No bootable device"
 """What every instance prints: VMs as their firmware's last word, as its first may come before any reader."""
 
@@ -97,6 +100,10 @@ class FakeSide:
 
     def helpers(self) -> Mapping[str, str]:
         return {} if self.name is SideName.VM else {DOOR: "front-door"}
+
+    def given(self) -> Mapping[str, Given]:
+        running = (each for each in self.there if each.state == "running")
+        return {each.name: Given(MEMORY_BYTES, self.held_to.get(each.name, (CPUS,))[0]) for each in running}
 
     def strangers(self) -> list[str]:
         return [f"pairlab-{FOREIGN}-vm-0"]
@@ -380,6 +387,7 @@ class SwarmWorld:
                 networks=[network.id],
                 endpoint_spec=docker.types.EndpointSpec(mode="dnsrr"),
                 mode=docker.types.ServiceMode("replicated", replicas),
+                resources=docker.types.Resources(cpu_limit=int(CPUS * 10**9), mem_limit=MEMORY_BYTES),
             )
         self.client.containers.run(
             self._image,

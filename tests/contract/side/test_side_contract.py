@@ -4,10 +4,22 @@ import time
 from pathlib import Path
 
 import pytest
-from side_worlds import BANNER, DOOR, FOREIGN, LAB, OPERATIONS, VERSION, World, until
+from side_worlds import (
+    BANNER,
+    CPUS,
+    DOOR,
+    FOREIGN,
+    LAB,
+    MEMORY_BYTES,
+    OPERATIONS,
+    VERSION,
+    World,
+    until,
+)
 
 from pairlab.errors import LabError, SideError
 from pairlab.model import SideName
+from pairlab.side import Given
 
 STATUS_BUDGET_S = 0.5
 CLOCK_TICK_S = 0.01
@@ -192,6 +204,20 @@ def test_a_footprint_is_of_a_running_instance(world: World) -> None:
     if not world.side.supervisor:
         with pytest.raises(SideError, match="does not run"):
             world.side.footprint(0)
+
+
+def test_what_instances_are_given_is_what_they_have_now(world: World) -> None:
+    world.fill()
+    side = world.side
+    everything = Given(MEMORY_BYTES, CPUS)
+    assert side.given() == {each.name: everything for each in side.instances()}
+    if side.supervisor:  # a VM keeps its virtual processors, whatever its host lets them use
+        with side.limited(0, cpus=0.5):
+            assert side.given()[f"{side.name}/0"] == Given(MEMORY_BYTES, 0.5)
+        return
+    side.kill(0)
+    until(lambda: side.instances()[0].state != "running")
+    assert side.given() == {each.name: everything for each in side.instances()[1:]}
 
 
 def test_limits_hold_while_they_are_open(world: World) -> None:

@@ -11,22 +11,30 @@ import pytest
 from pairlab import side as sides
 from pairlab.model import ContainerImage, Instance, Settings, SideName, placeholder_spec
 from pairlab.session import status
-from pairlab.side import Answer
+from pairlab.side import Answer, Given
 from stacks.pair import tiers
+
+MIB = 1024**2
 
 
 class FakeSide:
     """Has what it is told."""
 
-    def __init__(self, instances: list[Instance], helpers: Mapping[str, str]) -> None:
+    def __init__(
+        self, instances: list[Instance], helpers: Mapping[str, str], given: Mapping[str, Given]
+    ) -> None:
         self._instances = instances
         self._helpers = helpers
+        self._given = given
 
     def instances(self) -> list[Instance]:
         return self._instances
 
     def helpers(self) -> Mapping[str, str]:
         return self._helpers
+
+    def given(self) -> Mapping[str, Given]:
+        return self._given
 
 
 def drift(
@@ -36,8 +44,9 @@ def drift(
     *,
     helpers: Mapping[str, str] | None = None,
     updates: ContainerImage | None = None,
+    given: Mapping[str, Given] | None = None,
 ) -> list[str]:
-    """Of a lab whose instances are as declared, whose front doors answer so, and that has helpers."""
+    """Of a lab with declared instances that are given so much, helpers, and front doors that answer so."""
     spec = replace(placeholder_spec("dev", settings, tiers), updates=updates)
     made = tiers("dev", settings, spec.keys)
     image = spec.images["web"]
@@ -46,6 +55,7 @@ def drift(
         side: FakeSide(
             [Instance(side, index, "running", image=versions[side]) for index in range(made[0].count(side))],
             helpers if helpers and side is SideName.CONTAINER else {},
+            {name: each for name, each in (given or {}).items() if name.startswith(f"{side}/")},
         )
         for side in SideName
     }
@@ -74,3 +84,19 @@ def test_what_an_interrupted_exercise_leaves_is_drift_until_it_is_declared(
     assert left == ["pairlab-dev-vm-packages exists and is not declared"]
     image = placeholder_spec("dev", Settings(), tiers).front_door
     assert drift(monkeypatch, Settings(), good, helpers=there, updates=image) == []
+
+
+def test_an_instance_that_was_given_more_or_less_than_declared_is_drift(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    good = dict.fromkeys(SideName, 200)
+    settings = Settings(vm_memory_mib=256, vm_cpus=1, container_memory_mib=64, container_cpus=0.7)
+    as_declared = {"vm/0": Given(256 * MIB, 1.0), "container/0": Given(64 * MIB, 0.7)}
+    assert drift(monkeypatch, settings, good, given=as_declared) == []
+    changed = {"vm/0": Given(128 * MIB, 2.0), "container/0": Given(None, None), "container/7": Given(1, 1.0)}
+    assert drift(monkeypatch, settings, good, given=changed) == [
+        "vm/0 has 128 MiB of memory, declared 256 MiB",
+        "vm/0 has 2 processors, declared 1",
+        "container/0 has all memory, declared 64 MiB",
+        "container/0 has all processors, declared 0.7",
+    ]
