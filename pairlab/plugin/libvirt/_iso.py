@@ -118,8 +118,15 @@ def read_iso(image: bytes) -> dict[str, bytes]:
         image: The image, by `make_iso` or any other tool.
 
     Raises:
-        ValueError: It is no ISO 9660 image, or cut short.
+        ValueError: It is no ISO 9660 image, or a damaged one.
     """
+    try:
+        return _root_files(image)
+    except (IndexError, struct.error) as error:
+        raise ValueError("its root directory is damaged") from error
+
+
+def _root_files(image: bytes) -> dict[str, bytes]:
     start = FIRST_DESCRIPTOR * SECTOR
     descriptor = image[start : start + SECTOR]
     if descriptor[:6] != b"\1CD001":

@@ -16,8 +16,9 @@ from typing import Any, BinaryIO, cast
 from pairlab.errors import PluginError
 from pairlab.plugin.libvirt._storage import CHUNK_BYTES, Content
 
-QCOW2_MAGIC = b"QFI\xfb\0\0\0\3"
-"""Magic and version 3. Source: QEMU, docs/interop/qcow2.txt"""
+QCOW2_MAGICS = (b"QFI\xfb\0\0\0\2", b"QFI\xfb\0\0\0\3")
+"""Magic and version. Source: QEMU, docs/interop/qcow2.txt"""
+MAGIC_BYTES = 8
 TIMEOUT_S = 60
 
 
@@ -58,8 +59,8 @@ def open_source(source: str) -> Iterator[Source]:
         )
     with opened:
         reader = BufferedReader(cast(Any, opened), CHUNK_BYTES)
-        head = reader.peek(len(QCOW2_MAGIC))[: len(QCOW2_MAGIC)]
-        yield Source(Content(reader, size, source), head == QCOW2_MAGIC)
+        head = reader.peek(MAGIC_BYTES)[:MAGIC_BYTES]
+        yield Source(Content(reader, size, source), head in QCOW2_MAGICS)
 
 
 def _open_file(path: str) -> tuple[BinaryIO, int]:

@@ -81,8 +81,13 @@ class Content:
     name: str
 
 
-def pool_named(connection: Any, name: str) -> Any:
+def pool_named(client: Client, connection: Any, name: str) -> Any:
     """A pool, started if it is not active.
+
+    Args:
+        client: Holds the lock for its start.
+        connection: The daemon.
+        name: The pool's.
 
     Raises:
         PluginError: There is no such pool.
@@ -93,9 +98,15 @@ def pool_named(connection: Any, name: str) -> Any:
             f"there is no storage pool {name!r}",
             hint=f"`virsh -c '{connection.getURI()}' pool-list --all` shows those there are",
         )
-    if not pool.isActive():
-        pool.create(0)
+    _start(client, pool)
     return pool
+
+
+def _start(client: Client, pool: Any) -> None:
+    """Start a pool that is off: by one thread, as libvirt refuses a second start."""
+    with client.lock(f"start of pool {pool.name()}"):
+        if not pool.isActive():
+            pool.create(0)
 
 
 def refresh(pool: Any, context: Context) -> None:
@@ -137,7 +148,7 @@ def make_volume(
     """
     # libvirt refuses to refresh a pool during an upload, so volumes of a pool are made one at a time.
     with client.lock(f"pool {pool_name}"), client.doing(f"creating volume {spec.name!r}") as connection:
-        pool = pool_named(connection, pool_name)
+        pool = pool_named(client, connection, pool_name)
         # A file that libvirt has not seen yet would be overwritten.
         refresh(pool, context)
         existing = found(pool.storageVolLookupByName, spec.name)
@@ -201,33 +212,53 @@ def download(connection: Any, volume: Any, size_bytes: int) -> bytes:
     return b"".join(pieces)
 
 
-def find_volume(connection: Any, key: str, pool_name: str, context: Context) -> Any | None:
-    """A volume by its key; its pool is started and refreshed if libvirt does not know it.
+def find_volume(client: Client, connection: Any, key: str, pool_name: str, context: Context) -> Any | None:
+    """A volume by its key; its pool is started and refreshed if libvirt does not know it, or lost its file.
 
     Args:
+        client: Holds the lock for the pool's start.
         connection: The daemon.
         key: The volume's key, which is its path.
         pool_name: The pool that it was made in; empty if that is not known.
         context: Bounds the wait for the pool.
 
     Returns:
-        The volume; None if it, or its pool, is gone.
+        The volume; None if it, its file, or its pool is gone.
     """
-    volume = found(connection.storageVolLookupByKey, key)
+    volume = _with_file(connection, key)
     if volume is not None or not pool_name:
         return volume
     pool = found(connection.storagePoolLookupByName, pool_name)
-    if pool is None or not _started_and_fresh(pool, context):
+    if pool is None or not _started_and_fresh(client, pool, context):
         return None
-    return found(connection.storageVolLookupByKey, key)
+    return _with_file(connection, key)
 
 
-def _started_and_fresh(pool: Any, context: Context) -> bool:
+def _with_file(connection: Any, key: str) -> Any | None:
+    """A volume whose file is there: the lookup alone tells what libvirt saw at the pool's last refresh."""
+    import libvirt
+
+    volume = found(connection.storageVolLookupByKey, key)
+    if volume is None:
+        return None
+    try:
+        volume.info()
+    except libvirt.libvirtError as error:
+        if _is_gone(error):
+            return None
+        raise
+    return volume
+
+
+def _is_gone(error: Any) -> bool:
+    return is_missing(error) or error.get_int1() == errno.ENOENT
+
+
+def _started_and_fresh(client: Client, pool: Any, context: Context) -> bool:
     import libvirt
 
     try:
-        if not pool.isActive():
-            pool.create(0)
+        _start(client, pool)
         refresh(pool, context)
     except libvirt.libvirtError as error:
         if error.get_int1() == errno.ENOENT:
@@ -241,13 +272,13 @@ def delete_volume(client: Client, key: str, pool_name: str, context: Context) ->
     import libvirt
 
     with client.lock(f"pool {pool_name}"), client.doing(f"deleting volume {key}") as connection:
-        volume = find_volume(connection, key, pool_name, context)
+        volume = find_volume(client, connection, key, pool_name, context)
         if volume is None:
             return
         try:
             volume.delete(0)
         except libvirt.libvirtError as error:
-            if not is_missing(error) and error.get_int1() != errno.ENOENT:
+            if not _is_gone(error):
                 raise
 
 

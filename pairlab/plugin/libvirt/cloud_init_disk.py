@@ -68,20 +68,23 @@ class Served(Resource[Client]):
         return f"{key};{uuid.uuid5(NAMESPACE, image.hex())}", dict(inputs)
 
     def read(self, resource_id: str, state: Values, context: Context) -> Values | None:
-        """See `Resource.read`."""
+        """See `Resource.read`; a damaged seed is recorded as an empty one, so that it is replaced."""
         key = volume_key(resource_id)
         with self.client.doing(f"reading seed {key}") as connection:
-            volume = find_volume(connection, key, state.get("pool", ""), context)
+            volume = find_volume(self.client, connection, key, state.get("pool", ""), context)
             if volume is None:
                 return None
             pool = volume.storagePoolLookupByVolume().name()
             image = download(connection, volume, volume.info()[1])
             name = volume.name()
         try:
-            files = read_iso(image)
+            texts = _texts(image)
         except ValueError as error:
-            raise PluginError(f"{key} holds no seed: {error}", hint="delete it and run again") from error
-        texts = {prop: files[file].decode() for file, prop in FILES.items() if files.get(file)}
+            if not state:
+                raise PluginError(
+                    f"{key} holds no seed: {error}", hint="import another one, or let it be made anew"
+                ) from error
+            texts = {}
         # An empty file stands for a text that was not given, or given as empty.
         blank = {prop: "" for prop in FILES.values() if prop in state and prop not in texts}
         return {"name": name, "pool": pool, **texts, **blank}
@@ -98,6 +101,16 @@ class Served(Resource[Client]):
 def seed_image(inputs: Values) -> bytes:
     """The image's bytes; the same for the same texts."""
     return make_iso(LABEL, {file: str(inputs.get(prop) or "").encode() for file, prop in FILES.items()})
+
+
+def _texts(image: bytes) -> Values:
+    """The texts in an image that are not empty.
+
+    Raises:
+        ValueError: It is damaged, or one of them is not UTF-8.
+    """
+    files = read_iso(image)
+    return {prop: files[file].decode() for file, prop in FILES.items() if files.get(file)}
 
 
 def volume_key(resource_id: str) -> str:

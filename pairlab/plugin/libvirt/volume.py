@@ -73,9 +73,10 @@ class Served(Resource[Client]):
 
     def _create_from_source(self, made: Making, inputs: Values, context: Context) -> tuple[str, str]:
         with open_source(inputs["source"]) as source:
-            if source.qcow2 and inputs.get("format") == "raw":
+            declared, actual = inputs.get("format"), "qcow2" if source.qcow2 else "raw"
+            if declared not in (None, actual):
                 raise PluginError(
-                    f"source {inputs['source']} is a qcow2 image, but format is 'raw'",
+                    f"source {inputs['source']} is a {actual} image, but format is {declared!r}",
                     hint="leave format out, or convert the image with qemu-img",
                 )
             # Created as a plain file: what is uploaded brings its own qcow2 header.
@@ -106,7 +107,7 @@ class Served(Resource[Client]):
             if inputs.get("baseVolumeId") is not None:
                 volume: Any = found(connection.storageVolLookupByKey, wanted)
             else:
-                pool = pool_named(connection, inputs.get("baseVolumePool") or inputs["pool"])
+                pool = pool_named(self.client, connection, inputs.get("baseVolumePool") or inputs["pool"])
                 volume = found(pool.storageVolLookupByName, wanted)
             if volume is None:
                 raise PluginError(
@@ -117,7 +118,7 @@ class Served(Resource[Client]):
     def read(self, resource_id: str, state: Values, context: Context) -> Values | None:
         """See `Resource.read`."""
         with self.client.doing(f"reading volume {resource_id}") as connection:
-            volume = find_volume(connection, resource_id, state.get("pool", ""), context)
+            volume = find_volume(self.client, connection, resource_id, state.get("pool", ""), context)
             if volume is None:
                 return None
             pool = volume.storagePoolLookupByVolume().name()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import errno
 import uuid
 from pathlib import Path
 from typing import Any
@@ -119,11 +121,19 @@ class FakeVolume:
 
     key = path
 
+    def _look(self) -> int:
+        """Size of the file, as libvirt looks at it whenever it tells of a volume that it knows."""
+        if not self.file.exists():
+            raise refusal(libvirt.VIR_ERR_NO_STORAGE_VOL, f"no storage vol with matching path '{self.file}'")
+        return self.file.stat().st_size
+
     def XMLDesc(self, flags: int = 0) -> str:  # noqa: N802
+        self._look()
         return ET.tostring(self.root, encoding="unicode")
 
     def info(self) -> list[int]:
-        return [0, self.file.stat().st_size, self.file.stat().st_size]
+        size = self._look()
+        return [0, size, size]
 
     def storagePoolLookupByVolume(self) -> FakePool:  # noqa: N802
         return self.pool
@@ -132,10 +142,12 @@ class FakeVolume:
         stream.path = self.file
 
     def download(self, stream: FakeStream, offset: int, length: int, flags: int = 0) -> None:
+        if not self.file.exists():
+            raise refusal(libvirt.VIR_ERR_SYSTEM_ERROR, "Unable to open file", errno.ENOENT)
         stream.data = self.file.read_bytes()[:length]
 
     def delete(self, flags: int = 0) -> None:
-        self.file.unlink()
+        self.file.unlink(missing_ok=True)
         self.pool.volumes.pop(self.name(), None)
 
 
@@ -154,8 +166,10 @@ class FakePool(Named):
             ) from error
 
     def create(self, flags: int = 0) -> None:
-        self.active = True
+        if self.active:
+            raise refusal(libvirt.VIR_ERR_OPERATION_INVALID, f"pool '{self.name()}' is already active")
         self.refresh(0)
+        self.active = True
 
     def destroy(self) -> None:
         self.active = False
@@ -172,9 +186,9 @@ class FakePool(Named):
         return [2, 1000, 400, 600]
 
     def refresh(self, flags: int = 0) -> None:
-        known, self.volumes = self.volumes, {}
+        fresh: dict[str, FakeVolume] = {}
         for file in sorted(self.directory.iterdir()):
-            volume = known.get(file.name) or FakeVolume(self, described(file))
+            volume = self.volumes.get(file.name) or FakeVolume(self, described(file))
             content = file.read_bytes()
             if content[:4] == b"QFI\xfb":
                 format_node = volume.root.find("./target/format")
@@ -183,7 +197,8 @@ class FakePool(Named):
                 size_node = volume.root.find("capacity")
                 assert size_node is not None
                 size_node.text = str(int.from_bytes(content[24:32], "big"))
-            self.volumes[file.name] = volume
+            fresh[file.name] = volume
+        self.volumes = fresh
 
     def storageVolLookupByName(self, name: str) -> FakeVolume:  # noqa: N802
         if name not in self.volumes:

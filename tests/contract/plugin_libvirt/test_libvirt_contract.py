@@ -19,7 +19,7 @@ from pairlab.plugin.checks import changed_paths, check_values, refreshed_inputs
 from pairlab.plugin.libvirt import cloud_init_disk, domain, network, pool, volume
 from pairlab.plugin.libvirt._storage import find_volume
 from pairlab.plugin.libvirt.client import DEFAULT_URI, Client
-from pairlab.plugin.resource import Context, PartialCreateError, Resource, Values
+from pairlab.plugin.resource import Context, PartialError, Resource, Values
 
 QCOW2 = b"QFI\xfb" + (3).to_bytes(4, "big") + bytes(16) + (1 << 24).to_bytes(8, "big")
 
@@ -240,7 +240,7 @@ def test_a_volume_that_fails_half_way_is_deleted(
         volume.Served(lab.client).create(inputs, context)
     assert not (lab.directory / "half").exists()
     key = str(lab.directory / "half")
-    assert find_volume(lab.client.connection(), key, f"{lab.prefix}p", Context()) is None
+    assert find_volume(lab.client, lab.client.connection(), key, f"{lab.prefix}p", Context()) is None
 
 
 def test_volumes_may_be_made_at_once(lab: Lab, source: Path) -> None:
@@ -262,13 +262,24 @@ def test_volumes_may_be_made_at_once(lab: Lab, source: Path) -> None:
     assert len(list(lab.directory.iterdir())) == 6
 
 
-def test_a_volume_removed_by_hand_is_gone(lab: Lab) -> None:
+@pytest.mark.parametrize("kind", ["volume", "seed"])
+def test_a_file_removed_by_hand_is_gone(lab: Lab, kind: str, source: Path) -> None:
+    served, resource_id, outputs, _ = make_one(lab, kind, source)
+    Path(resource_id.partition(";")[0]).unlink()
+    for state in (outputs, {}):
+        assert served(lab.client).read(resource_id, state, Context()) is None
+    served(lab.client).delete(resource_id, outputs, Context())
+
+
+@pytest.mark.parametrize("declared", ["raw", "qcow2"])
+def test_a_source_of_another_format_than_declared_is_refused(lab: Lab, source: Path, declared: str) -> None:
     lab.pool()
-    key, outputs = lab.volume("v", size=4096, format="raw")
-    Path(key).unlink()
-    lab.client.connection().storagePoolLookupByName(f"{lab.prefix}p").refresh(0)
-    assert volume.Served(lab.client).read(key, outputs, Context()) is None
-    volume.Served(lab.client).delete(key, outputs, Context())
+    if declared == "qcow2":
+        source.write_bytes(b"neither")
+    inputs = lab.checked(volume.Served, name="v", pool=f"{lab.prefix}p", source=str(source), format=declared)
+    with pytest.raises(PluginError, match=f"but format is '{declared}'") as told:
+        volume.Served(lab.client).create(inputs, Context())
+    assert "leave format out" in told.value.hint
 
 
 def test_dns_hosts_change_in_place(lab: Lab) -> None:

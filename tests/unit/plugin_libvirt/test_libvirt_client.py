@@ -138,7 +138,7 @@ def test_what_is_not_there_is_looked_for_where_it_was_missed() -> None:
     with pytest.raises(PluginError, match="there is no network 'lan'") as network:
         network_of(Empty(), {"networkName": "lan"})
     with pytest.raises(PluginError, match="there is no storage pool 'disks'") as pool:
-        pool_named(Empty(), "disks")
+        pool_named(Client("qemu:///x"), Empty(), "disks")
     for told, command in ((network, "net-list"), (pool, "pool-list")):
         assert f"`virsh -c 'qemu+ssh://h/system' {command} --all`" in told.value.hint
 
@@ -158,6 +158,17 @@ def test_refusals_name_the_deed_the_cause_and_the_next_step(code: int, words: st
     told = operation_failure(failure(code, words), "starting domain 'x'", "qemu:///system")
     assert told.message == f"starting domain 'x' failed: {words}"
     assert hint in told.hint
+
+
+@pytest.mark.parametrize(
+    ("head", "is_one"),
+    [(b"QFI\xfb\0\0\0\2", True), (b"QFI\xfb\0\0\0\3", True), (b"QFI\xfb\0\0\0\1", False), (b"QFI", False)],
+)
+def test_qcow2_is_known_by_its_first_bytes(tmp_path: Path, head: bytes, is_one: bool) -> None:
+    path = tmp_path / "disk"
+    path.write_bytes(head + bytes(20) * (len(head) > 3))
+    with open_source(str(path)) as source:
+        assert source.qcow2 is is_one
 
 
 @pytest.mark.parametrize(
