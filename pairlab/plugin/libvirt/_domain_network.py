@@ -48,6 +48,31 @@ def network_of(connection: Any, interface: Values) -> Any | None:
     return network
 
 
+def hardware(connection: Any, interfaces: list[Values]) -> list[tuple[str, str | None, str]]:
+    """Hardware address, network's id, and network or bridge of each wanted interface, as `found_hardware`.
+
+    Raises:
+        PluginError: There is no such network.
+    """
+    wanted = []
+    for one in interfaces:
+        network = network_of(connection, one)
+        identity, place = (None, one["bridge"]) if network is None else (network.UUIDString(), network.name())
+        wanted.append((one["mac"].upper(), identity, place))
+    return wanted
+
+
+def start_networks(client: Client, connection: Any, interfaces: list[Values]) -> None:
+    """Start the networks that are off, as after the machine's start: no domain starts on such a one."""
+    for one in interfaces:
+        network = network_of(connection, one)
+        if network is None:
+            continue
+        with client.lock(f"network {network.UUIDString()}"):
+            if not network.isActive():
+                network.create()
+
+
 def interface_elements(connection: Any, interfaces: list[Values]) -> list[ET.Element]:
     """The interfaces as XML elements."""
     elements = []
@@ -134,7 +159,11 @@ def _subnet_index(root: ET.Element, address: str) -> int:
 
 
 def read_interfaces(connection: Any, description: str, recorded: list[Values]) -> list[Values]:
-    """The interfaces of a domain's inactive XML, each in the words of the recorded one at its place."""
+    """The interfaces of a domain's inactive XML, each in the words of the recorded one at its place.
+
+    The XML has a network's name only, which another network may have got: a domain is on the recorded one,
+    though that is gone, until it is moved.
+    """
     interfaces = []
     for position, node in enumerate(ET.fromstring(description).findall("./devices/interface")):
         before = recorded[position] if position < len(recorded) else {}
@@ -142,13 +171,28 @@ def read_interfaces(connection: Any, description: str, recorded: list[Values]) -
         one: Values = {"mac": before["mac"] if str(before.get("mac", "")).upper() == mac else mac}
         if node.get("type") == "network":
             name = attribute(node, "source", "network")
-            network = found(connection.networkLookupByName, name)
-            one |= {"networkName": name, "networkId": None if network is None else network.UUIDString()}
-            one |= {"bridge": None}
+            one |= {"networkName": name, "bridge": None}
+            one |= {"networkId": _gone_network(connection, before) or _network_id(connection, name)}
         else:
             one |= {"bridge": attribute(node, "source", "bridge"), "networkId": None, "networkName": None}
         interfaces.append(one)
     return interfaces
+
+
+def found_hardware(interfaces: list[Values]) -> list[tuple[str, str | None, str]]:
+    """What `hardware` tells of wanted interfaces, of those that were read."""
+    return [(one["mac"].upper(), one["networkId"], one["networkName"] or one["bridge"]) for one in interfaces]
+
+
+def _gone_network(connection: Any, recorded: Values) -> str | None:
+    identity = recorded.get("networkId")
+    is_gone = identity and found(connection.networkLookupByUUIDString, identity) is None
+    return str(identity) if is_gone else None
+
+
+def _network_id(connection: Any, name: str) -> str | None:
+    network = found(connection.networkLookupByName, name)
+    return None if network is None else str(network.UUIDString())
 
 
 def leased(domain: Any, agent: bool) -> dict[str, list[str]]:

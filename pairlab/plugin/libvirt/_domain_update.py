@@ -6,27 +6,8 @@ import re
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from pairlab.plugin.libvirt._domain_network import network_of, read_interfaces
 from pairlab.plugin.libvirt._domain_xml import metadata_elements
 from pairlab.plugin.libvirt._values import to_xml
-from pairlab.plugin.resource import Values
-
-
-def found_interfaces(connection: Any, domain: Any) -> list[Values]:
-    """The interfaces that a domain is defined with."""
-    import libvirt
-
-    return read_interfaces(connection, domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE), [])
-
-
-def hardware(connection: Any, interfaces: list[Values]) -> list[tuple[str, str | None]]:
-    """Hardware address and network or bridge of each interface."""
-    networks = [network_of(connection, one) for one in interfaces]
-    places = [
-        one.get("bridge") if net is None else net.name()
-        for one, net in zip(interfaces, networks, strict=True)
-    ]
-    return [(one["mac"].upper(), place) for one, place in zip(interfaces, places, strict=True)]
 
 
 def is_running(domain: Any) -> bool:

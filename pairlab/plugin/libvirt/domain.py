@@ -8,11 +8,14 @@ from xml.etree import ElementTree as ET
 
 from pairlab.errors import PluginError
 from pairlab.plugin.libvirt._domain_network import (
+    found_hardware,
+    hardware,
     interface_elements,
     leased,
     read_interfaces,
     release,
     reserve,
+    start_networks,
     wait_for_leases,
     with_macs,
 )
@@ -20,8 +23,6 @@ from pairlab.plugin.libvirt._domain_properties import PROPERTIES, same, validate
 from pairlab.plugin.libvirt._domain_read import read_domain
 from pairlab.plugin.libvirt._domain_update import (
     change_metadata,
-    found_interfaces,
-    hardware,
     is_running,
     run,
     scope,
@@ -91,6 +92,7 @@ class Served(Resource[Client]):
             if inputs.get("autostart"):
                 domain.setAutostart(1)
             if inputs["running"]:
+                start_networks(self.client, connection, declared["networkInterfaces"])
                 domain.create()
             problem = wait_for_leases(domain, declared, context) if inputs["running"] else ""
             outputs = self._recorded(connection, domain, declared)
@@ -143,9 +145,11 @@ class Served(Resource[Client]):
     def update(self, resource_id: str, state: Values, inputs: Values, context: Context) -> Values:
         """Change its seed, metadata, autostart, reserved addresses, and whether it runs.
 
-        For other network interfaces it is defined anew under its UUID and restarted; the official plugin
-        records such a change and leaves the domain as it was.
+        For other network interfaces, or another network by the same name, it is defined anew under its UUID
+        and restarted; the official plugin records such a change and leaves the domain as it was.
         """
+        import libvirt
+
         with self.client.doing(f"updating domain {inputs['name']!r}") as connection:
             domain = connection.lookupByUUIDString(resource_id)
             if inputs.get("cloudinit") and inputs["cloudinit"] != state.get("cloudinit"):
@@ -155,7 +159,9 @@ class Served(Resource[Client]):
                 change_metadata(domain, state.get("metadata") or "", inputs.get("metadata") or "")
             domain.setAutostart(int(bool(inputs.get("autostart"))))
             interfaces = _with_known_macs(inputs, state)
-            if hardware(connection, interfaces) != hardware(connection, found_interfaces(connection, domain)):
+            description = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+            there = read_interfaces(connection, description, state.get("networkInterfaces") or [])
+            if hardware(connection, interfaces) != found_hardware(there):
                 elements = interface_elements(connection, interfaces)
                 described = domain_xml(inputs, _disk_elements(connection, inputs), elements, resource_id)
                 # Not before all that it needs was found.
@@ -163,6 +169,8 @@ class Served(Resource[Client]):
                 domain = connection.defineXML(described)
             release(self.client, connection, state.get("networkInterfaces") or [])
             reserve(self.client, connection, interfaces, inputs["name"])
+            if inputs["running"]:
+                start_networks(self.client, connection, interfaces)
             run(domain, inputs["running"])
             return self._recorded(connection, domain, {**inputs, "networkInterfaces": interfaces})
 

@@ -222,8 +222,10 @@ def described(file: Path) -> ET.Element:
 class FakeDomain(Named):
     paused = False
 
-    def __init__(self, root: ET.Element, table: dict[str, Any]) -> None:
+    def __init__(self, root: ET.Element, table: dict[str, Any], networks: dict[str, Any]) -> None:
         super().__init__(root, table)
+        self.networks = networks
+        self.running_root = root
         os_type = root.find("./os/type")
         assert os_type is not None
         for attribute, value in (("arch", "x86_64"), ("machine", "pc")):
@@ -244,7 +246,21 @@ class FakeDomain(Named):
             path = source.get("file")
             if path is not None and not Path(path).exists():
                 raise refusal(libvirt.VIR_ERR_SYSTEM_ERROR, f"Cannot access storage file '{path}'")
+        self.running_root = copy.deepcopy(self.root)
+        for source in self.running_root.findall("./devices/interface[@type='network']/source"):
+            network = FakeLibvirt.by_name(
+                self.networks, source.get("network", ""), libvirt.VIR_ERR_NO_NETWORK
+            )
+            if not network.active:
+                words = f"network '{network.name()}' is not active"
+                raise refusal(libvirt.VIR_ERR_OPERATION_INVALID, words)
+            bridge = network.root.find("bridge")
+            source.set("bridge", "" if bridge is None else bridge.get("name", ""))
         self.active = True
+
+    def XMLDesc(self, flags: int = 0) -> str:  # noqa: N802
+        live = self.active and not flags & libvirt.VIR_DOMAIN_XML_INACTIVE
+        return ET.tostring(self.running_root if live else self.root, encoding="unicode")
 
     def destroy(self) -> None:
         if not self.active:
@@ -301,25 +317,25 @@ class FakeLibvirt:
         return FakePool(ET.fromstring(xml), self.pools)
 
     def defineXML(self, xml: str) -> FakeDomain:  # noqa: N802
-        return FakeDomain(ET.fromstring(xml), self.domains)
+        return FakeDomain(ET.fromstring(xml), self.domains, self.networks)
 
     def getURI(self) -> str:  # noqa: N802
         return "qemu:///system"
 
     def networkLookupByName(self, name: str) -> Any:  # noqa: N802
-        return self._by_name(self.networks, name, libvirt.VIR_ERR_NO_NETWORK)
+        return self.by_name(self.networks, name, libvirt.VIR_ERR_NO_NETWORK)
 
     def networkLookupByUUIDString(self, identity: str) -> Any:  # noqa: N802
         return self._by_identity(self.networks, identity, libvirt.VIR_ERR_NO_NETWORK)
 
     def storagePoolLookupByName(self, name: str) -> Any:  # noqa: N802
-        return self._by_name(self.pools, name, libvirt.VIR_ERR_NO_STORAGE_POOL)
+        return self.by_name(self.pools, name, libvirt.VIR_ERR_NO_STORAGE_POOL)
 
     def storagePoolLookupByUUIDString(self, identity: str) -> Any:  # noqa: N802
         return self._by_identity(self.pools, identity, libvirt.VIR_ERR_NO_STORAGE_POOL)
 
     def lookupByName(self, name: str) -> Any:  # noqa: N802
-        return self._by_name(self.domains, name, libvirt.VIR_ERR_NO_DOMAIN)
+        return self.by_name(self.domains, name, libvirt.VIR_ERR_NO_DOMAIN)
 
     def lookupByUUIDString(self, identity: str) -> Any:  # noqa: N802
         return self._by_identity(self.domains, identity, libvirt.VIR_ERR_NO_DOMAIN)
@@ -332,7 +348,7 @@ class FakeLibvirt:
         raise refusal(libvirt.VIR_ERR_NO_STORAGE_VOL, f"no storage vol with matching key {key}")
 
     @staticmethod
-    def _by_name(table: dict[str, Any], name: str, code: int) -> Any:
+    def by_name(table: dict[str, Any], name: str, code: int) -> Any:
         for one in table.values():
             if one.name() == name:
                 return one

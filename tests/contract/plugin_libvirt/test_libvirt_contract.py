@@ -375,6 +375,62 @@ def test_a_domain_changes_in_place(lab: Lab) -> None:
     assert found["networkInterfaces"][0]["mac"] == outputs["networkInterfaces"][0]["mac"]
 
 
+def test_a_network_that_is_off_is_started_for_its_domain(lab: Lab) -> None:
+    net, _ = lab.network()
+    there = lab.client.connection().networkLookupByUUIDString(net)
+    there.destroy()
+    one = {"networkId": net, "mac": "52:54:00:00:83:01"}
+    resource_id, outputs = lab.domain(networkInterfaces=[one])
+    assert there.isActive()
+    lab.client.connection().lookupByUUIDString(resource_id).destroy()
+    there.destroy()
+    inputs = lab.checked(
+        domain.Served, name=f"{lab.prefix}d", type="qemu", memory=32, networkInterfaces=[one]
+    )
+    domain.Served(lab.client).update(resource_id, outputs, inputs, Context())
+    assert there.isActive()
+
+
+@pytest.mark.parametrize("letter", ["n", "m"], ids=["same name", "another name"])
+def test_a_network_made_anew_gets_the_running_domain(lab: Lab, letter: str) -> None:
+    old, net_outputs = lab.network()
+    one = {"networkId": old, "mac": "52:54:00:00:84:01"}
+    resource_id, outputs = lab.domain(networkInterfaces=[one])
+    network.Served(lab.client).delete(old, net_outputs, Context())
+    bridge = f"pl{secrets.token_hex(4)}"
+    new, _ = lab.network(name=f"{lab.prefix}{letter}", bridge=bridge)
+    # A run that ended here is followed by a refresh.
+    state = domain.Served(lab.client).read(resource_id, outputs, Context()) or {}
+    inputs = lab.checked(
+        domain.Served,
+        name=f"{lab.prefix}d",
+        type="qemu",
+        memory=32,
+        networkInterfaces=[{**one, "networkId": new}],
+    )
+    before = refreshed_inputs(domain.Served, {**inputs, "networkInterfaces": [one]}, state)
+    assert changed_paths(domain.Served, state, before, inputs) == {
+        "networkInterfaces[0].networkId": ("update", False)
+    }
+    changed = domain.Served(lab.client).update(resource_id, state, inputs, Context())
+    running = lab.client.connection().lookupByUUIDString(resource_id)
+    assert running.isActive()
+    assert bridge in running.XMLDesc()
+    assert changed["networkInterfaces"][0]["networkId"] == new
+    assert changed_paths(domain.Served, changed, inputs, inputs) == {}
+
+
+def test_a_start_by_itself_that_nobody_declared_is_put_right(lab: Lab) -> None:
+    resource_id, outputs = lab.domain(running=False)
+    made = lab.client.connection().lookupByUUIDString(resource_id)
+    made.setAutostart(1)
+    found = domain.Served(lab.client).read(resource_id, outputs, Context()) or {}
+    inputs = lab.checked(domain.Served, name=f"{lab.prefix}d", type="qemu", memory=32, running=False)
+    assert changed_paths(domain.Served, found, inputs, inputs) == {"autostart": ("delete", False)}
+    domain.Served(lab.client).update(resource_id, found, inputs, Context())
+    assert not made.autostart()
+
+
 def test_a_paused_domain_is_drift(lab: Lab) -> None:
     resource_id, outputs = lab.domain()
     lab.client.connection().lookupByUUIDString(resource_id).suspend()

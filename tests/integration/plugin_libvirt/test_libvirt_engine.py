@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import libvirt
 import pulumi
@@ -118,7 +119,9 @@ def test_another_subnet_moves_the_domain(
     moved = stack(lab(prefix, kernel, initrd, base, subnet + 120))
     moved.up()
     assert changes(moved.preview(expect_no_changes=True)) == {}
-    assert libvirt.open("qemu:///system").lookupByName(prefix).isActive()
+    running = ET.fromstring(libvirt.open("qemu:///system").lookupByName(prefix).XMLDesc())
+    [tap] = running.findall("./devices/interface/target")
+    assert Path(f"/sys/class/net/plv-{prefix[-6:]}/brif/{tap.get('dev')}").exists()
 
 
 def test_what_was_removed_by_hand_comes_back(
