@@ -63,13 +63,14 @@ class Failure:
 
     property: str
     reason: str
+    given: Any = None
 
 
-class PartialCreateError(PluginError):
-    """Something was made, but not all: the engine must record it, so that the next run sees to it.
+class PartialError(PluginError):
+    """Something was made or changed, but not all: the engine must record it, so that the next run sees to it.
 
     Args:
-        resource_id: Id of what was made.
+        resource_id: Id of what was made or changed.
         outputs: Its state, as far as it is known.
     """
 
@@ -149,7 +150,7 @@ class Resource(ABC, Generic[Client]):
 
         Raises:
             PluginError: Nothing was made, or all that was made was removed again.
-            PartialCreateError: Something was left that must be recorded.
+            PartialError: Something was left that must be recorded.
         """
 
     @contextmanager
@@ -163,12 +164,12 @@ class Resource(ABC, Generic[Client]):
             context: Of the request.
 
         Raises:
-            PartialCreateError: It could not be deleted, perhaps because the daemon went away.
+            PartialError: It could not be deleted, perhaps because the daemon went away.
         """
         made = Making()
         try:
             yield made
-        except PartialCreateError:
+        except PartialError:
             raise
         except Exception as error:
             if not made.resource_id:
@@ -176,7 +177,7 @@ class Resource(ABC, Generic[Client]):
             try:
                 self.delete(made.resource_id, state, context)
             except LabError as left:
-                raise PartialCreateError(
+                raise PartialError(
                     f"{error}; and what was made could not be removed: {left}",
                     hint=f"{left.hint}; what was made is then replaced",
                     resource_id=made.resource_id,
@@ -190,7 +191,12 @@ class Resource(ABC, Generic[Client]):
 
     @abstractmethod
     def update(self, resource_id: str, state: Values, inputs: Values, context: Context) -> Values:
-        """Change it in place and return its outputs."""
+        """Change it in place and return its outputs.
+
+        Raises:
+            PluginError: It is as it was.
+            PartialError: Something was changed that must be recorded.
+        """
 
     @abstractmethod
     def delete(self, resource_id: str, state: Values, context: Context) -> None:

@@ -32,7 +32,8 @@ from pairlab.plugin.resource import (
     UNFINISHED,
     UNKNOWN,
     Context,
-    PartialCreateError,
+    Failure,
+    PartialError,
     Property,
     Resource,
     Values,
@@ -69,7 +70,7 @@ def _clean_errors(handler: Handler) -> Handler:
     def run(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
         try:
             return handler(self, request, context)
-        except PartialCreateError as error:
+        except PartialError as error:
             context.abort_with_status(self.init_failed(error, request))
         except LabError as error:
             context.abort(grpc.StatusCode.UNKNOWN, f"{error.message} ({error.hint})")
@@ -267,12 +268,13 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         served(self._connected()).delete(request.id, state, self._context(served, request))
         return empty_pb2.Empty()
 
-    def init_failed(self, error: PartialCreateError, request: Any) -> Any:
-        """The status that makes the engine record what was made."""
+    def init_failed(self, error: PartialError, request: Any) -> Any:
+        """The status that makes the engine record what was made or changed."""
         told = f"{error.message} ({error.hint})"
-        properties = _outputs(self._served(request.urn), error.outputs, request.properties)
+        inputs = request.news if isinstance(request, provider_pb2.UpdateRequest) else request.properties
+        properties = _outputs(self._served(request.urn), error.outputs, inputs)
         detail = provider_pb2.ErrorResourceInitFailed(
-            id=error.resource_id, properties=properties, inputs=request.properties, reasons=[told]
+            id=error.resource_id, properties=properties, inputs=inputs, reasons=[told]
         )
         status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=told)
         status.details.add().Pack(detail)

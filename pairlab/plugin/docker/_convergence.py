@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,7 +25,14 @@ Source: swarmkit, manager/orchestrator/task.go, IsTaskDirty
 """
 
 
-def wait_converged(api: Any, service_id: str, timeout_s: float, context: Context) -> None:
+def task_ids(api: Any, service_id: str) -> set[str]:
+    """Ids of a service's tasks, with those that Swarm keeps as its history."""
+    return {task["ID"] for task in api.tasks(filters={"service": service_id})}
+
+
+def wait_converged(
+    api: Any, service_id: str, timeout_s: float, context: Context, earlier: Set[str] = frozenset()
+) -> None:
     """Wait until as many tasks run as are wanted, all of the service's present specification.
 
     Args:
@@ -32,34 +40,35 @@ def wait_converged(api: Any, service_id: str, timeout_s: float, context: Context
         service_id: The service.
         timeout_s: Seconds to wait at most.
         context: Of the request.
+        earlier: Ids of tasks whose errors are of before.
 
     Raises:
         PluginError: Swarm gave up, or time is up; names the tasks' error.
     """
-    if wait_until(lambda: _converged(api, service_id), timeout_s, context):
+    if wait_until(lambda: _converged(api, service_id, earlier), timeout_s, context):
         return
     service = api.inspect_service(service_id)
     tasks = api.tasks(filters={"service": service_id})
     running = sum(task["Status"]["State"] == "running" for task in tasks)
     raise PluginError(
         f"service {service['Spec']['Name']!r} did not converge within {timeout_s:g} s: "
-        f"{running} running, {_wanted(service)} wanted" + _told(_errors(tasks)),
+        f"{running} running, {_wanted(service)} wanted" + _told(_errors(tasks, earlier)),
         hint=f"`docker service ps --no-trunc {service['Spec']['Name']}` and `docker service logs` show why",
     )
 
 
-def _converged(api: Any, service_id: str) -> bool:
+def _converged(api: Any, service_id: str, earlier: Set[str]) -> bool:
     service = api.inspect_service(service_id)
     tasks = api.tasks(filters={"service": service_id})
     name = service["Spec"]["Name"]
     update = service.get("UpdateStatus") or {}
+    errors = _errors(tasks, earlier)
     if update.get("State") in GIVEN_UP:
         deed = "was rolled back" if update["State"].startswith("rollback") else "was paused"
         raise PluginError(
-            f"the update of service {name!r} {deed}: {update.get('Message', '')}" + _told(_errors(tasks)),
+            f"the update of service {name!r} {deed}: {update.get('Message', '')}" + _told(errors),
             hint=f"`docker service ps --no-trunc {name}` shows why; correct it and run again",
         )
-    errors = _errors(tasks)
     if any(HOPELESS in error for error in errors):
         raise PluginError(
             f"service {name!r} cannot start" + _told(errors),
@@ -84,9 +93,9 @@ def _wanted(service: Values, of_global: int = 1) -> int:
     return max(1, of_global) if replicated is None else int(replicated.get("Replicas", 1))
 
 
-def _errors(tasks: list[Values]) -> list[str]:
-    """What the youngest failed task of each slot said, each message once."""
-    failed = [task for task in tasks if task["Status"].get("Err")]
+def _errors(tasks: list[Values], earlier: Set[str]) -> list[str]:
+    """What the youngest failed tasks said, but for earlier ones, each message once."""
+    failed = [task for task in tasks if task["Status"].get("Err") and task["ID"] not in earlier]
     failed.sort(key=lambda task: str(task["Status"].get("Timestamp")), reverse=True)
     return list(dict.fromkeys(task["Status"]["Err"] for task in failed))[:3]
 

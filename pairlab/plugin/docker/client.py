@@ -73,11 +73,16 @@ class Client:
                 hint="`invoke lab.doctor` checks the engine; run it again once that is mended",
             ) from error
         except InterruptedWaitError as error:
-            raise PluginError(f"{what} was interrupted", hint="run it again") from error
+            raise interrupted(what) from error
         except LabError as error:
             if isinstance(error, PluginError):
                 raise
             raise PluginError(f"{what} failed: {error.message}", hint=error.hint) from error
+
+
+def interrupted(what: str) -> PluginError:
+    """The error for a wait that the engine's interruption ended."""
+    return PluginError(f"{what} was interrupted", hint="run it again")
 
 
 def said(error: Any) -> str:

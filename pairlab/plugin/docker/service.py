@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, ClassVar
 
+from pairlab.errors import PluginError
 from pairlab.plugin.docker._codecs import to_seconds
-from pairlab.plugin.docker._convergence import remove_service, wait_converged
+from pairlab.plugin.docker._convergence import remove_service, task_ids, wait_converged
 from pairlab.plugin.docker._mapping import decode, encode, merge
 from pairlab.plugin.docker._resource import DockerResource
 from pairlab.plugin.docker._service_properties import SERVICE
-from pairlab.plugin.docker.client import CONFLICT, InterruptedWaitError, found, name_taken
-from pairlab.plugin.resource import Context, Failure, PartialCreateError, Property, Values
+from pairlab.plugin.docker.client import CONFLICT, InterruptedWaitError, found, interrupted, name_taken
+from pairlab.plugin.resource import Context, Failure, PartialError, Property, Values
 
 DEFAULT_GRACE = "10s"
 
@@ -58,9 +59,10 @@ class Served(DockerResource):
                 self._await(api, made.resource_id, inputs, context)
             except InterruptedWaitError as error:
                 # Nobody waits for its removal now, and the next run can go on with it.
-                raise PartialCreateError(
-                    f"creating service {name!r} was interrupted",
-                    hint="run it again",
+                told = interrupted(f"creating service {name!r}")
+                raise PartialError(
+                    told.message,
+                    hint=told.hint,
                     resource_id=made.resource_id,
                     outputs=inputs,
                 ) from error
@@ -75,10 +77,24 @@ class Served(DockerResource):
 
     def update(self, resource_id: str, state: Values, inputs: Values, context: Context) -> Values:
         """See `Resource.update`; an update that Swarm rolls back or pauses is a failure."""
-        with self.client.doing(f"updating service {inputs['name']!r}") as api:
+        deed = f"updating service {inputs['name']!r}"
+        with self.client.doing(deed) as api:
             version = api.inspect_service(resource_id)["Version"]["Index"]
+            earlier = task_ids(api, resource_id)
             api.update_service(resource_id, version, **_arguments(api, inputs))
-            self._await(api, resource_id, inputs, context)
+            try:
+                self._await(api, resource_id, inputs, context, earlier)
+            except (PluginError, InterruptedWaitError) as error:
+                there = self._recorded(api, resource_id, state)
+                if not any(self.differs(name, there.get(name), state.get(name)) for name in SERVICE):
+                    raise  # Swarm put it back.
+                told = error if isinstance(error, PluginError) else interrupted(deed)
+                raise PartialError(
+                    told.message,
+                    hint=told.hint,
+                    resource_id=resource_id,
+                    outputs=self._recorded(api, resource_id, inputs),
+                ) from error
             return self._recorded(api, resource_id, inputs)
 
     def delete(self, resource_id: str, state: Values, context: Context) -> None:
@@ -86,10 +102,12 @@ class Served(DockerResource):
         with self.client.doing(f"deleting service {state.get('name', resource_id)!r}") as api:
             remove_service(api, resource_id, _grace_s(state), context)
 
-    def _await(self, api: Any, service_id: str, inputs: Values, context: Context) -> None:
+    def _await(
+        self, api: Any, service_id: str, inputs: Values, context: Context, earlier: Set[str] = frozenset()
+    ) -> None:
         converge = inputs.get("convergeConfig")
         if converge is not None:
-            wait_converged(api, service_id, to_seconds(converge["timeout"]), context)
+            wait_converged(api, service_id, to_seconds(converge["timeout"]), context, earlier)
 
     def _recorded(self, api: Any, service_id: str, recorded: Values) -> Values:
         service = api.inspect_service(service_id)

@@ -38,7 +38,7 @@ from pairlab.plugin.libvirt._failures import found, is_missing, name_taken
 from pairlab.plugin.libvirt._storage import format_of
 from pairlab.plugin.libvirt._values import settle, to_xml
 from pairlab.plugin.libvirt.client import Client
-from pairlab.plugin.resource import Context, Failure, PartialCreateError, Resource, Values
+from pairlab.plugin.resource import Context, Failure, PartialError, Resource, Values
 
 GONE_POLL_S = 0.05
 STATES = ("nostate", "running", "blocked", "paused", "shutting down", "shut off", "crashed", "suspended")
@@ -97,7 +97,7 @@ class Served(Resource[Client]):
             problem = wait_for_leases(domain, declared, context) if inputs["running"] else ""
             outputs = self._recorded(connection, domain, declared)
             if problem:
-                raise PartialCreateError(
+                raise PartialError(
                     f"domain {name!r} runs, but {problem}",
                     hint="see its console: does the guest boot and ask for an address? has its network DHCP?",
                     resource_id=made.resource_id,

@@ -195,8 +195,9 @@ class FakeDocker:
         replicated = service["Spec"]["Mode"].get("Replicated") or {"Replicas": 1}
         for _ in range(replicated["Replicas"]):
             status = {"State": state, "Timestamp": self._id()} | ({"Err": error} if error else {})
-            task = {"ServiceID": service["ID"], "DesiredState": STARTED if not error else "shutdown"}
-            self._tasks.append(task | {"Status": status, "Spec": service["Spec"]["TaskTemplate"]})
+            task = {"ID": self._id(), "ServiceID": service["ID"], "Status": status}
+            task["DesiredState"] = STARTED if not error else "shutdown"
+            self._tasks.append(task | {"Spec": service["Spec"]["TaskTemplate"]})
         return state == STARTED
 
     def inspect_service(self, key: str) -> Any:

@@ -25,7 +25,7 @@ from pairlab.plugin.docker import (
     volume,
 )
 from pairlab.plugin.docker.client import DEFAULT_HOST, Client
-from pairlab.plugin.resource import Context, PartialCreateError, Resource, Values
+from pairlab.plugin.resource import Context, PartialError, Resource, Values
 from tests.docker_test_image import built_image
 
 LABELS = [{"label": "b", "value": "1"}, {"label": "a", "value": "2"}]
@@ -229,8 +229,9 @@ def test_global_service_is_another_service(lab: Lab) -> None:
 def test_rolled_back_update_names_the_tasks_error(lab: Lab) -> None:
     resource_id, state = lab.make(service.Served, **lab.service_inputs())
     broken = lab.checked(service.Served, **lab.service_inputs("say", "no", "7"))
-    with pytest.raises(PluginError, match=r"was rolled back.*non-zero exit \(7\)"):
+    with pytest.raises(PluginError, match=r"was rolled back.*non-zero exit \(7\)") as told:
         service.Served(lab.client).update(resource_id, state, broken, Context())
+    assert not isinstance(told.value, PartialError)
     assert lab.read(service.Served, resource_id, state) == state
 
 
@@ -246,7 +247,7 @@ def test_interrupted_service_is_recorded(lab: Lab) -> None:
     inputs = lab.service_inputs("say", "no", "7")
     context = Context()
     context.cancelled.set()
-    with pytest.raises(PartialCreateError, match="was interrupted") as caught:
+    with pytest.raises(PartialError, match="was interrupted") as caught:
         service.Served(lab.client).create(lab.checked(service.Served, **inputs), context)
     lab.made.append((service.Served(lab.client), caught.value.resource_id, inputs))
     assert lab.api.inspect_service(caught.value.resource_id)["Spec"]["Name"] == inputs["name"]

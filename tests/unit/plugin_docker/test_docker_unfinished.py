@@ -11,7 +11,7 @@ from pairlab.errors import PluginError
 from pairlab.plugin.checks import changed_paths, check_values
 from pairlab.plugin.docker import container, network, service
 from pairlab.plugin.docker.client import Client
-from pairlab.plugin.resource import UNFINISHED, Context, PartialCreateError, Values
+from pairlab.plugin.resource import UNFINISHED, Context, PartialError, Values
 from tests.contract.plugin_docker.docker_fake import FakeDocker
 
 TASK = {"containerSpec": {"image": "tool:1"}}
@@ -54,7 +54,7 @@ def test_what_an_engine_away_for_a_moment_made_is_removed_again(kind: str) -> No
     resource, inputs = declared(kind, unanswered=1)
     with pytest.raises(PluginError, match="Docker does not answer") as told:
         resource.create(inputs, Context())
-    assert not isinstance(told.value, PartialCreateError)
+    assert not isinstance(told.value, PartialError)
     resource_id, _ = resource.create(inputs, Context())
     assert resource_id
 
@@ -62,13 +62,41 @@ def test_what_an_engine_away_for_a_moment_made_is_removed_again(kind: str) -> No
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_an_engine_that_is_gone_made_is_recorded_and_replaced(kind: str) -> None:
     resource, inputs = declared(kind, unanswered=2)
-    with pytest.raises(PartialCreateError, match=f"could not be removed: deleting {kind} 'x'") as told:
+    with pytest.raises(PartialError, match=f"could not be removed: deleting {kind} 'x'") as told:
         resource.create(inputs, Context())
     assert "invoke lab.doctor" in told.value.hint
     state = told.value.outputs
     assert changed_paths(type(resource), state, inputs, inputs) == {UNFINISHED: ("delete", True)}
     resource.delete(told.value.resource_id, state, Context())
     _, outputs = resource.create(inputs, Context())
+    assert changed_paths(type(resource), outputs, inputs, inputs) == {}
+
+
+def test_an_interrupted_update_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource, inputs = declared("service", unanswered=0)
+    resource_id, state = resource.create(inputs, Context())
+    monkeypatch.setattr(FakeDocker, "tasks", lambda *_, **__: [])
+    interrupted = Context()
+    interrupted.cancelled.set()
+    wider = {**inputs, "mode": {"replicated": {"replicas": 6}}}
+    with pytest.raises(PartialError, match="updating service 'x' was interrupted") as told:
+        resource.update(resource_id, state, wider, interrupted)
+    assert told.value.resource_id == resource_id
+    one = {**inputs, "mode": {"replicated": {"replicas": 1}}}
+    changes = changed_paths(type(resource), told.value.outputs, wider, one)
+    assert changes == {"mode.replicated.replicas": ("update", False)}
+    assert changed_paths(type(resource), told.value.outputs, wider, wider) == {}
+
+
+def test_a_failed_update_is_recorded_and_its_tasks_do_not_fail_the_next_one() -> None:
+    resource, inputs = declared("service", unanswered=0)
+    resource_id, state = resource.create(inputs, Context())
+    absent = {**inputs, "taskSpec": {"containerSpec": {"image": "absent:1"}}}
+    with pytest.raises(PartialError, match="No such image: absent:1") as told:
+        resource.update(resource_id, state, absent, Context())
+    left = told.value.outputs
+    assert left["taskSpec"]["containerSpec"]["image"] == "absent:1"
+    outputs = resource.update(resource_id, left, inputs, Context())
     assert changed_paths(type(resource), outputs, inputs, inputs) == {}
 
 

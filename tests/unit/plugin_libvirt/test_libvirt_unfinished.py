@@ -12,7 +12,7 @@ from pairlab.errors import PluginError
 from pairlab.plugin.checks import changed_paths, check_values
 from pairlab.plugin.libvirt import cloud_init_disk, domain, network, pool, volume
 from pairlab.plugin.libvirt.client import Client
-from pairlab.plugin.resource import UNFINISHED, Context, PartialCreateError, Values
+from pairlab.plugin.resource import UNFINISHED, Context, PartialError, Values
 from tests.contract.plugin_libvirt import libvirt_fake as fake
 
 STEPS = [
@@ -74,7 +74,7 @@ def test_what_a_daemon_that_went_away_made_is_recorded_and_replaced(
     resource, inputs = served(daemon.client), inputs_for(served, tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(holder, step, daemon.leave)
-        with pytest.raises(PartialCreateError, match="could not be removed: libvirt does not answer") as told:
+        with pytest.raises(PartialError, match="could not be removed: libvirt does not answer") as told:
             resource.create(inputs, Context())
     assert told.value.hint == "start it; what was made is then replaced"
     state = told.value.outputs
