@@ -91,9 +91,13 @@ def changed_paths(
         old = state.get(name, old_inputs.get(name))
         wanted = new.get(name)
         if wanted is None:
-            given = old_inputs.get(name)
-            if not rule.computed and given is not None and served.differs(name, given, None):
-                changes[name] = ("delete", rule.replace)
+            there = old_inputs.get(name)
+            # What can change in place may have been changed by hand; the rest is as the daemon made it.
+            if there is None and not rule.replace:
+                there = state.get(name)
+            # Empty, false or 0 is as good as none.
+            if there and not rule.computed and served.differs(name, there, None):
+                changes[name] = ("delete", rule.replace or not rule.removable)
         elif not known(wanted) or served.differs(name, old, wanted):
             recorded = old_inputs.get(name, old)
             changes |= dict(_leaves(rule, recorded, wanted, name)) or {name: ("update", rule.replace)}

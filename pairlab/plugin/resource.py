@@ -42,6 +42,7 @@ class Property:
         default: The official plugin's default, filled in by `check`; None for none.
         replace: A change replaces the resource instead of updating it.
         computed: When not given, the daemon chooses; never a difference then.
+        removable: It can be taken away in place; else the resource is replaced when it is given no more.
         secret: Always a secret, however it was given.
         choices: The values allowed, where they are few.
         fields: For `dict`, or `list` of dicts: the nested properties; None for free keys.
@@ -52,6 +53,7 @@ class Property:
     default: Any = None
     replace: bool = False
     computed: bool = False
+    removable: bool = True
     secret: bool = False
     choices: tuple[Any, ...] = ()
     fields: Mapping[str, Property] | None = None

@@ -23,7 +23,10 @@ IN_PLACE = {
     "cpuShares": "cpu_shares",
     "cpuSet": "cpuset_cpus",
 }
-"""Properties that the engine changes in a container -> what docker-py calls them."""
+"""Properties that the engine changes in a container -> what docker-py calls them.
+
+It takes nothing, 0 and an empty text for no change, so that a limit goes with its container only.
+"""
 
 
 class Served(DockerResource):
@@ -245,8 +248,7 @@ def _changes(changed: list[str], inputs: Values) -> Values:
             continue
         rule = CONTAINER[name]
         assert isinstance(rule, Mapped)
-        value = inputs.get(name)
-        changes[IN_PLACE[name]] = rule.codec.encode(value) if value is not None else rule.type()
+        changes[IN_PLACE[name]] = rule.codec.encode(inputs[name])
     return changes
 
 

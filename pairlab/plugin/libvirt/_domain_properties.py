@@ -70,7 +70,7 @@ PROPERTIES: Mapping[str, Property] = {
     ),
     "bootDevices": Property(list, replace=True, fields={"devs": Property(list, replace=True)}),
     "disks": Property(list, replace=True, fields=DISK),
-    "cloudinit": Property(str),
+    "cloudinit": Property(str, removable=False),
     "networkInterfaces": Property(list, fields=INTERFACE),
     "consoles": Property(list, replace=True, fields=CONSOLE),
     "graphics": Property(dict, replace=True, fields=GRAPHICS),

@@ -288,7 +288,8 @@ class FakeDocker:
         names = {"restart_policy": "RestartPolicy", "mem_limit": "Memory", "cpu_shares": "CpuShares"}
         names |= {"memswap_limit": "MemorySwap", "cpuset_cpus": "CpusetCpus"}
         host = self._find("container", key)["HostConfig"]
-        host.update({names[name]: value for name, value in changes.items()})
+        # Nothing, 0 and an empty text change nothing.
+        host.update({names[name]: value for name, value in changes.items() if value})
 
     def containers(self, filters: Any, **_: Any) -> Any:
         return []

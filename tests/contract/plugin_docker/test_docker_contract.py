@@ -153,7 +153,8 @@ NAMES = ("bridge", "overlay", "volume", "image", "secret", "config", "raw", "ser
 
 @pytest.mark.parametrize("which", NAMES)
 def test_life(lab: Lab, which: str) -> None:
-    kind, inputs = everything(lab)[which]
+    kind, given = everything(lab)[which]
+    inputs = lab.checked(kind, **given)
     resource_id, outputs = lab.make(kind, **inputs)
     assert changed_paths(kind, outputs, inputs, inputs) == {}
     again = lab.read(kind, resource_id, outputs)
@@ -328,6 +329,19 @@ def test_container_limits_change_in_place(lab: Lab) -> None:
     host = lab.api.inspect_container(resource_id)["HostConfig"]
     assert (host["Memory"], host["RestartPolicy"]["Name"]) == (64 * 2**20, "always")
     assert lab.read(container.Served, resource_id, outputs) == outputs
+
+
+@pytest.mark.parametrize("given", [{}, {"cpuShares": 512}], ids=["set by hand", "given no more"])
+def test_a_limit_goes_with_its_container(lab: Lab, given: Values) -> None:
+    bare = lab.checked(container.Served, name=f"{lab.prefix}-c", image=f"{lab.image}:1")
+    inputs = bare | given
+    resource_id, state = lab.make(container.Served, **inputs)
+    if not given:
+        assert changed_paths(container.Served, state, bare, bare) == {}
+        lab.api.update_container(resource_id, cpu_shares=512)
+    found = lab.read(container.Served, resource_id, state) or {}
+    changes = changed_paths(container.Served, found, refreshed_inputs(container.Served, inputs, found), bare)
+    assert changes == {"cpuShares": ("delete", True)}
 
 
 def test_stopped_container_is_a_difference_and_is_started(lab: Lab) -> None:

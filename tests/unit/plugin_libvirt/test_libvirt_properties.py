@@ -135,6 +135,17 @@ def test_values_that_differ(served: Any, name: str, old: Any, new: Any) -> None:
     assert served.differs(name, old, new)
 
 
+def test_a_seed_that_is_given_no_more_replaces_its_domain() -> None:
+    seed = {"name": "d", "cloudinit": "/p/s;1"}
+    assert changed_paths(DOMAIN, seed, seed, {"name": "d"}) == {"cloudinit": ("delete", True)}
+
+
+def test_what_is_empty_or_false_is_as_good_as_none() -> None:
+    state = {"name": "d", "autostart": False, "networkInterfaces": [], "metadata": ""}
+    assert changed_paths(DOMAIN, state, {"name": "d"}, {"name": "d"}) == {}
+    assert changed_paths(DOMAIN, state, state, {"name": "d"}) == {}
+
+
 def test_only_what_cannot_change_in_place_replaces_a_domain() -> None:
     in_place = {name for name, rule in DOMAIN.properties.items() if not rule.replace}
     assert in_place == {"metadata", "cloudinit", "networkInterfaces", "autostart", "running"}
