@@ -27,8 +27,9 @@ class Served(DockerResource):
         "name": Mapped(str, required=True, replace=True),
         "keepLocally": Mapped(bool),
         "forceRemove": Mapped(bool),
-        "pullTriggers": Mapped(list, replace=True, unordered=True),
-        "triggers": Mapped(dict, replace=True),
+        # To replace it would remove, with the old one, the very name that was found anew.
+        "pullTriggers": Mapped(list, unordered=True),
+        "triggers": Mapped(dict),
     }
     outputs = ("imageId", "repoDigest")
 
@@ -40,15 +41,8 @@ class Served(DockerResource):
     def create(self, inputs: Values, context: Context) -> tuple[str, Values]:
         """See `Resource.create`."""
         name = inputs["name"]
-        with self.client.doing(f"looking for image {name!r}") as api:
-            document = found(api.inspect_image, name)
-        if document is None:
-            raise PluginError(
-                f"there is no image {name!r} in the engine at {self.client.host}, "
-                "and the embedded docker plugin asks no registry",
-                hint=f"`invoke image.build` makes a lab's; else `docker build -t {name} …` or `docker load`",
-            )
-        return document["Id"] + name, {**inputs, **_told(document)}
+        told = self._look_for(name)
+        return told["imageId"] + name, {**inputs, **told}
 
     def read(self, resource_id: str, state: Values, context: Context) -> Values | None:
         """See `Resource.read`; a name, an id, or an id with a name imports it."""
@@ -62,9 +56,19 @@ class Served(DockerResource):
         return {**recorded, **_told(document)}
 
     def update(self, resource_id: str, state: Values, inputs: Values, context: Context) -> Values:
-        """Only how it is removed can change."""
-        outputs = {name: state[name] for name in self.outputs if name in state}
-        return {**outputs, **inputs}
+        """Change how it is removed, and look for it again, as triggers ask for."""
+        return {**inputs, **self._look_for(inputs["name"])}
+
+    def _look_for(self, name: str) -> Values:
+        with self.client.doing(f"looking for image {name!r}") as api:
+            document = found(api.inspect_image, name)
+        if document is None:
+            raise PluginError(
+                f"there is no image {name!r} in the engine at {self.client.host}, "
+                "and the embedded docker plugin asks no registry",
+                hint=f"`invoke image.build` makes a lab's; else `docker build -t {name} …` or `docker load`",
+            )
+        return _told(document)
 
     def delete(self, resource_id: str, state: Values, context: Context) -> None:
         """Remove the name, and with its last name the image; unless it is kept locally."""

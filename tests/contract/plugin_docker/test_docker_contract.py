@@ -203,6 +203,17 @@ def test_image_goes_unless_it_is_kept(lab: Lab) -> None:
     assert lab.api.inspect_image(name)["Id"] == kept["imageId"]
 
 
+def test_a_trigger_looks_for_the_image_again_and_removes_nothing(lab: Lab) -> None:
+    inputs = lab.checked(remote_image.Served, name=f"{lab.image}:2", triggers={"a": "1"}, keepLocally=True)
+    resource_id, state = lab.make(remote_image.Served, **inputs)
+    pulled = inputs | {"triggers": {"a": "2"}, "pullTriggers": ["b"]}
+    changes = changed_paths(remote_image.Served, state, inputs, pulled)
+    assert changes == {"triggers.a": ("update", False), "pullTriggers": ("add", False)}
+    old = state | {"imageId": "old"}
+    outputs = remote_image.Served(lab.client).update(resource_id, old, pulled, Context())
+    assert outputs["imageId"] == state["imageId"]
+
+
 def test_service_changes_in_place(lab: Lab) -> None:
     inputs = lab.service_inputs()
     resource_id, state = lab.make(service.Served, **inputs)
