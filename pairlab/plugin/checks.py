@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pairlab.plugin.resource import UNFINISHED, UNKNOWN, Failure, Property, Resource, Values
-from pairlab.plugin.wire import known
+from pairlab.plugin.wire import Path, known, overlap, secret_paths
 
 TYPE_WORDS = {str: "a string", int: "a whole number", float: "a number", bool: "true or false"}
 TYPE_WORDS |= {list: "a list", dict: "a mapping"}
@@ -55,10 +55,10 @@ def _check_one(value: Any, rule: Property, who: str, path: str) -> tuple[Any, li
         value = str(value)
     wrong = not isinstance(value, rule.type) or (rule.type is int and isinstance(value, bool))
     if wrong:
-        return value, [Failure(path, f"must be {TYPE_WORDS[rule.type]}, not {value!r}")]
+        return value, [Failure(path, f"must be {TYPE_WORDS[rule.type]}", value)]
     if rule.choices and value not in rule.choices:
         allowed = ", ".join(map(str, rule.choices))
-        return value, [Failure(path, f"is {value!r}; allowed: {allowed}")]
+        return value, [Failure(path, f"is not one of those allowed: {allowed}", value)]
     if rule.fields is None:
         return value, []
     if isinstance(value, dict):
@@ -68,8 +68,23 @@ def _check_one(value: Any, rule: Property, who: str, path: str) -> tuple[Any, li
         if isinstance(item, dict):
             failures += check_values(item, rule.fields, who, f"{path}[{index}].")
         elif item is not UNKNOWN:
-            failures.append(Failure(f"{path}[{index}]", f"must be a mapping, not {item!r}"))
+            failures.append(Failure(f"{path}[{index}]", "must be a mapping", item))
     return value, failures
+
+
+def tell(failure: Failure, secret: Iterable[Path]) -> tuple[str, str]:
+    """A failure's property and reason for the engine; of a secret the reason alone, without the value."""
+    if any(overlap(failure.property, path) for path in secret):
+        # Not as its property: of that the engine prints the value itself.
+        return "", f"{failure.property}: {failure.reason} (its value is a secret)"
+    given = "" if failure.given is None else f" (given: {failure.given!r})"
+    return failure.property, failure.reason + given
+
+
+def all_secrets(served: type[Resource[Any]], *given: Any) -> set[Path]:
+    """Where secrets are: what the resource says is one, and what is marked as one in Structs."""
+    named: set[Path] = {(name,) for name, rule in served.properties.items() if rule.secret}
+    return named.union(*map(secret_paths, given))
 
 
 def changed_paths(

@@ -61,7 +61,13 @@ class Property:
 
 @dataclass(frozen=True)
 class Failure:
-    """A property that was refused, and why."""
+    """A property that was refused, and why.
+
+    Attributes:
+        property: Its path.
+        reason: Why, without its value.
+        given: The value, told beside the reason unless it is a secret; None to tell none.
+    """
 
     property: str
     reason: str

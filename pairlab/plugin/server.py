@@ -25,7 +25,7 @@ from google.rpc import status_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from pairlab.errors import LabError
-from pairlab.plugin.checks import changed_paths, check_values, refreshed_inputs
+from pairlab.plugin.checks import all_secrets, changed_paths, check_values, refreshed_inputs, tell
 from pairlab.plugin.launchers import VERSIONS
 from pairlab.plugin.launchers import write_launchers as write_launchers
 from pairlab.plugin.resource import (
@@ -184,7 +184,7 @@ class Plugin(provider_pb2_grpc.ResourceProviderServicer):
         if "name" in served.properties and new.get("name") is None:
             new["name"] = old.get("name") or _auto_name(request.urn, request.randomSeed)
         failures = check_values(new, served.properties, self._package)
-        return _check_response(new, failures or served.validate(new), secret_paths(request.news))
+        return _check_response(new, failures or served.validate(new), all_secrets(served, request.news))
 
     @_clean_errors
     def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -305,10 +305,11 @@ def _daemon(address: Any) -> tuple[str, list[str]]:
     return place, urllib.parse.parse_qs(query).get("socket", [])
 
 
-def _check_response(values: Values, failures: list[Any], secret: set[Path]) -> Any:
+def _check_response(values: Values, failures: list[Failure], secret: set[Path]) -> Any:
+    told = [tell(failure, secret) for failure in failures]
     return provider_pb2.CheckResponse(
         inputs=to_wire(values, secret),
-        failures=[provider_pb2.CheckFailure(property=f.property, reason=f.reason) for f in failures],
+        failures=[provider_pb2.CheckFailure(property=name, reason=reason) for name, reason in told],
     )
 
 
@@ -317,9 +318,8 @@ def _auto_name(urn: str, seed: bytes) -> str:
 
 
 def _outputs(served: type[Resource[Any]], values: Values, *given: Any) -> Any:
-    """Values for the engine; a secret is what the resource says is one, and what was `given` as one."""
-    secret = {(name,) for name, rule in served.properties.items() if rule.secret}
-    return to_wire(values, secret.union(*map(secret_paths, given)))
+    """Values for the engine, marked where they are secret."""
+    return to_wire(values, all_secrets(served, *given))
 
 
 def _expected(served: type[Resource[Any]], inputs: Values, given: Any, stable: Values | None = None) -> Any:

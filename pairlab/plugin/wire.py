@@ -43,6 +43,13 @@ def to_wire(values: Mapping[str, Any], secret: Iterable[Path] = ()) -> struct_pb
     return struct
 
 
+def overlap(named: str, path: Path) -> bool:
+    """Whether a property's name, such as `a.b[0]`, leads to a path, above it, or below it."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path)[1:]
+    short, long = sorted((named, text), key=len)
+    return long.startswith(short) and long[len(short) : len(short) + 1] in ("", ".", "[")
+
+
 def known(value: Any) -> bool:
     """Whether there is no UNKNOWN in a value."""
     if isinstance(value, Mapping):

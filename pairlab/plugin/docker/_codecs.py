@@ -35,7 +35,7 @@ def from_ns(nanoseconds: int) -> str:
 
 
 def _not_a_duration(value: Any) -> str:
-    return "" if DURATION.fullmatch(str(value)) else f"{value!r} is no duration, such as 500ms, 5s or 2m"
+    return "" if DURATION.fullmatch(str(value)) else "is no duration, such as 500ms, 5s or 2m"
 
 
 def _not_base64(value: Any) -> str:
@@ -50,13 +50,13 @@ def _not_a_number(value: Any) -> str:
     try:
         float(value)
     except (TypeError, ValueError):
-        return f"{value!r} is not a number"
+        return "is not a number"
     return ""
 
 
 def _without_equals(value: Any) -> str:
-    wrong = [item for item in value if item is not UNKNOWN and "=" not in str(item)]
-    return f"{wrong[0]!r} has no '=': write KEY=VALUE" if wrong else ""
+    wrong = [str(at) for at, item in enumerate(value) if item is not UNKNOWN and "=" not in str(item)]
+    return f"has no '=' at {', '.join(wrong)}: write KEY=VALUE" if wrong else ""
 
 
 def _capability(name: str) -> str:

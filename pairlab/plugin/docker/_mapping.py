@@ -30,7 +30,7 @@ class Codec:
     Attributes:
         encode: Plain value (nested properties encoded already) -> JSON.
         decode: JSON -> plain value (nested properties are decoded after it).
-        refusal: Why a plain value cannot be encoded; empty if it can.
+        refusal: Why a plain value cannot be encoded, without the value; empty if it can.
     """
 
     encode: Callable[[Any], Any] = _same
@@ -132,7 +132,7 @@ def refusals(properties: Mapping[str, Property], values: Values, at: str = "") -
             continue
         reason = rule.codec.refusal(value) if isinstance(rule, Mapped) else ""
         if reason:
-            failures.append(Failure(at + name, reason))
+            failures.append(Failure(at + name, reason, value))
         for path, item in _nested(rule, value, at + name):
             failures += refusals(rule.fields or {}, item, f"{path}.")
     return failures

@@ -28,10 +28,10 @@ def upload_failures(uploads: Any) -> list[Failure]:
             failures.append(Failure(place, f"give exactly one of {', '.join(CONTENTS)}"))
         permissions = upload.get("permissions")
         if permissions not in (None, UNKNOWN) and not re.fullmatch("0[0-7]{3}", str(permissions)):
-            failures.append(Failure(f"{place}.permissions", f"{permissions!r} is no mode such as 0644"))
+            failures.append(Failure(f"{place}.permissions", "is no mode such as 0644", permissions))
         file = upload.get("file")
         if file is not UNKNOWN and not str(file).startswith("/"):
-            failures.append(Failure(f"{place}.file", f"{file!r} is not an absolute path"))
+            failures.append(Failure(f"{place}.file", "is not an absolute path", file))
     return failures
 
 

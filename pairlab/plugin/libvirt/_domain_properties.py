@@ -88,7 +88,7 @@ def validate(inputs: Values) -> list[Failure]:
     for amount in ("memory", "vcpu"):
         value = inputs.get(amount)
         if isinstance(value, int) and value < 1:
-            failures.append(Failure(amount, f"{value} is less than 1"))
+            failures.append(Failure(amount, "is less than 1", value))
     metadata = inputs.get("metadata")
     if isinstance(metadata, str) and (reason := _unfit_metadata(metadata)):
         failures.append(Failure("metadata", reason))
@@ -121,13 +121,12 @@ def _check_interfaces(inputs: Values) -> list[Failure]:
             failures.append(Failure(where, "give networkId, networkName or bridge"))
         mac = one.get("mac")
         if isinstance(mac, str) and not MAC.fullmatch(mac):
-            failures.append(
-                Failure(f"{where}.mac", f"{mac!r} is not a hardware address such as 52:54:00:12:34:56")
-            )
+            reason = "is not a hardware address such as 52:54:00:12:34:56"
+            failures.append(Failure(f"{where}.mac", reason, mac))
         addresses = one.get("addresses")
         for address in addresses if isinstance(addresses, list) else ():
             if isinstance(address, str) and not _is_address(address):
-                failures.append(Failure(f"{where}.addresses", f"{address!r} is not an IP address"))
+                failures.append(Failure(f"{where}.addresses", "has one that is not an IP address", address))
     return failures
 
 

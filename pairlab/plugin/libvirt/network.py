@@ -85,10 +85,10 @@ class Served(Resource[Client]):
         addresses = inputs.get("addresses")
         for cidr in addresses if isinstance(addresses, list) else ():
             if isinstance(cidr, str) and (reason := _unusable(cidr)):
-                failures.append(Failure("addresses", reason))
+                failures.append(Failure("addresses", reason, cidr))
         bridge = inputs.get("bridge")
         if isinstance(bridge, str) and len(bridge) > BRIDGE_NAME_LENGTH:
-            failures.append(Failure("bridge", f"{bridge!r} is longer than {BRIDGE_NAME_LENGTH} characters"))
+            failures.append(Failure("bridge", f"is longer than {BRIDGE_NAME_LENGTH} characters", bridge))
         if inputs.get("mode") == BRIDGE and not bridge:
             failures.append(Failure("bridge", "must be given when mode is 'bridge'"))
         name = inputs.get("name")
@@ -198,10 +198,10 @@ def _change_hosts(network: Any, old: list[Values], new: list[Values]) -> None:
 def _unusable(cidr: str) -> str:
     try:
         network = ipaddress.ip_network(cidr, strict=False)
-    except ValueError as error:
-        return str(error)
+    except ValueError:
+        return "has one that is no network such as 10.0.0.0/24"
     if network.max_prefixlen - network.prefixlen < SMALLEST_HOST_BITS:
-        return f"{cidr} is too small: a network needs room for its own address and at least four guests"
+        return "has one that is too small: a network needs room for its own address and at least four guests"
     return ""
 
 

@@ -42,7 +42,7 @@ class Served(Resource[Client]):
             return [Failure("target", "give target.path (path, its older form, cannot stand beside it)")]
         path = target.get("path") if isinstance(target, dict) else path
         if isinstance(path, str) and (not path.startswith("/") or ".." in path.split("/")):
-            return [Failure("target", f"{path!r} is not an absolute path")]
+            return [Failure("target", "is not an absolute path", path)]
         name = inputs.get("name")
         if name is not UNKNOWN and (not name or "/" in str(name)):
             return [Failure("name", "a pool's name has no slashes")]
