@@ -25,6 +25,8 @@ TAIL_LINES = 30
 CHUNK_BYTES = 65536
 OnLine = Callable[[str], None] | None
 GRACE_S = 5.0  # that a command gets to clean up when it is ended early
+ENGLISH = {"LC_ALL": "C.UTF-8", "LANGUAGE": ""}
+"""For commands whose output is read by programs; `LANGUAGE` would win over `LC_ALL`."""
 _under_way: set[subprocess.Popen[bytes]] = set()
 _under_way_lock = threading.Lock()
 
@@ -66,7 +68,7 @@ class Runner(Protocol):
             argv: Program and arguments.
             check: Raise when the exit status is not 0.
             input_text: Given to the command's standard input; none means an empty one.
-            env: Variables added to this process's own.
+            env: Variables added to this process's own, whose language is English there.
             cwd: Where it runs.
             timeout_s: Seconds after which it is killed.
             on_line: Called with each line as it is printed, both streams together;
@@ -120,7 +122,7 @@ class LocalRunner:
         on_line: Callable[[str], None] | None = None,
     ) -> Completed:
         """See `Runner.run`."""
-        merged = {**os.environ, **self.env, **(env or {})}
+        merged = {**os.environ, **ENGLISH, **self.env, **(env or {})}
         try:
             done = _execute(argv, merged, cwd, input_text or "", timeout_s, on_line)
         except FileNotFoundError as error:

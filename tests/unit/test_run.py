@@ -190,6 +190,14 @@ def test_variables_add_to_this_process_own(monkeypatch: pytest.MonkeyPatch) -> N
     assert done.stdout == "123\n"
 
 
+def test_a_command_speaks_english_unless_it_is_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    monkeypatch.setenv("LANGUAGE", "de")
+    argv = ["sh", "-c", "echo $LC_ALL:$LANGUAGE"]
+    assert LocalRunner().run(argv).stdout == "C.UTF-8:\n"
+    assert LocalRunner().run(argv, env={"LC_ALL": "C"}).stdout == "C:\n"
+
+
 @pytest.mark.parametrize(
     ("argv", "cwd", "message"),
     [
