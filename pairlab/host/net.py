@@ -35,14 +35,12 @@ def port_holder(port: int, runner: Runner, *, proc: Path = PROC) -> str | None:
     if inode is None:
         return None
     pid = _pid_with_socket(inode, proc)
-    if pid is None:
-        return "a process of another account"
-    name = (proc / str(pid) / "comm").read_text().strip()
-    if name in {"docker-proxy", "dockerd"}:
+    name = (proc / str(pid) / "comm").read_text().strip() if pid else ""
+    if name in {"", "docker-proxy", "dockerd"}:  # the files of root's processes are not shown to others
         container = _said(runner, ["docker", "ps", "--filter", f"publish={port}", "--format", "{{.Names}}"])
         if container:
             return f"Docker container {container}"
-    return f"{name} (pid {pid})"
+    return f"{name} (pid {pid})" if pid else "a process of another account"
 
 
 def listening_inode(port: int, *, proc: Path = PROC) -> str | None:

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
-from answering_runner import AnsweringRunner
+from answering_runner import Answer, AnsweringRunner
 
 from pairlab.host.net import port_holder, routes, subnet_holder
 
@@ -58,9 +58,19 @@ def test_a_published_port_is_told_by_its_container(tmp_path: Path) -> None:
     assert port_holder(20800, runner, proc=proc) == "Docker container web-1"
 
 
-def test_a_socket_of_an_unseen_process_is_still_held(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("answers", "holder"),
+    [
+        ({}, "a process of another account"),
+        ({"docker ps --filter publish=20800": "\n"}, "a process of another account"),
+        ({"docker ps --filter publish=20800": "web-1\n"}, "Docker container web-1"),
+    ],
+)
+def test_a_socket_of_an_unseen_process_is_held_by_a_container_if_docker_says_so(
+    tmp_path: Path, answers: dict[str, Answer], holder: str
+) -> None:
     proc = proc_with(tmp_path, tcp="0100007F:5140 00000000:0000 0A", holder="")
-    assert port_holder(20800, AnsweringRunner(), proc=proc) == "a process of another account"
+    assert port_holder(20800, AnsweringRunner(answers), proc=proc) == holder
 
 
 VIRBR0 = "virbr0\t007AA8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n"
