@@ -13,9 +13,10 @@ from pairlab.errors import LabError
 from pairlab.host.accelerator import QEMU, accelerator
 from pairlab.host.net import port_holder, subnet_holder
 from pairlab.host.orchestrator import swarm
-from pairlab.host.packages import binding_version
+from pairlab.host.packages import binding_version, missing_packages
 from pairlab.host.space import free_disk_bytes, free_memory_bytes
 from pairlab.host.steps import Host
+from pairlab.progress import Progress
 
 MIB = 1024**2
 GIB = 1024**3
@@ -82,6 +83,7 @@ def examine(
     *,
     cache: Path,
     kernel: Path | None,
+    progress: Progress,
     extra: Mapping[str, Callable[[], Row]] = MappingProxyType({}),
 ) -> HostReport:
     """Look at everything, and change nothing.
@@ -91,10 +93,12 @@ def examine(
         needs: What the lab wants.
         cache: pairlab's cache directory.
         kernel: A guest kernel, to probe KVM with; None if none has been built yet.
+        progress: Told what takes seconds.
         extra: Further components, such as the Pulumi CLI: name -> look. A LabError becomes its row.
     """
     looks: dict[str, Callable[[], Row]] = {
-        "accelerator": lambda: _accelerator(host, cache, kernel),
+        "accelerator": lambda: _accelerator(host, cache, kernel, progress),
+        "Debian packages": lambda: _packages(host),
         "Docker": lambda: _docker(host),
         "Swarm": lambda: _swarm(host),
         "libvirt": lambda: _libvirt(host),
@@ -116,9 +120,16 @@ def _row_of(component: str, look: Callable[[], Row]) -> Row:
         return Row(component, False, error.message, error.hint)
 
 
-def _accelerator(host: Host, cache: Path, kernel: Path | None) -> Row:
-    found, reason = accelerator(cache, host.runner, host.settings.accelerator, kernel=kernel, retry=True)
+def _accelerator(host: Host, cache: Path, kernel: Path | None, progress: Progress) -> Row:
+    wanted = host.settings.accelerator
+    found, reason = accelerator(cache, host.runner, wanted, kernel=kernel, retry=True, progress=progress)
     return Row("accelerator", True, f"{found}: {reason}")
+
+
+def _packages(host: Host) -> Row:
+    if missing := missing_packages(host):
+        return Row("Debian packages", False, f"missing: {', '.join(missing)}", _SETUP)
+    return Row("Debian packages", True, "all that building and reaching a lab needs")
 
 
 def _docker(host: Host) -> Row:

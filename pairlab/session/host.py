@@ -38,6 +38,7 @@ def doctor(bench: Workbench, lab: str) -> HostReport:
         cache=bench.cache,
         kernel=bench.images_for(settings).any_kernel(),
         extra=extra,
+        progress=bench.progress,
     )
 
 

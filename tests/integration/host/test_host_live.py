@@ -65,7 +65,7 @@ def test_a_host_that_is_set_up_needs_nothing_and_passes(tmp_path: Path, listener
     host = this_host(Settings(), tmp_path / "state", LocalRunner())
     assert [step.name for step in plan(host)] == []
     needs = LabNeeds((listener,), IPv4Network("10.213.252.0/24"), "pl-none")
-    report = examine(host, needs, cache=tmp_path, kernel=None)
+    report = examine(host, needs, cache=tmp_path, kernel=None, progress=print)
     assert [row.component for row in report.rows if not row.ok] == ["ports"]
     assert not (tmp_path / "state").exists()
 

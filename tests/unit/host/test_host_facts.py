@@ -12,7 +12,7 @@ import pytest
 from answering_runner import AnsweringRunner
 
 from pairlab.errors import EngineError
-from pairlab.host import facts
+from pairlab.host import facts, packages
 from pairlab.host.facts import HostReport, LabNeeds, Row, examine
 from pairlab.host.space import free_disk_bytes, free_memory_bytes
 from pairlab.host.steps import Host
@@ -27,12 +27,14 @@ HEALTHY = {
     "virsh -c qemu:///system uri": "qemu:///system",
     "virsh -c qemu:///system --version": "9.0.0",
     "qemu-system-x86_64 --version": "QEMU emulator version 7.2.22 (Debian)\n",
+    "dpkg-query": lambda argv: "".join(f"{name} ii \n" for name in argv[4:]),
 }
 
 
 @pytest.fixture(autouse=True)
 def _host_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    monkeypatch.setattr(packages, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(facts, "binding_version", lambda: "12.8.0")
     monkeypatch.setattr(facts, "port_holder", lambda port, runner: None)
     monkeypatch.setattr(facts, "subnet_holder", lambda network, bridge, runner: None)
@@ -43,7 +45,7 @@ def _host_files(monkeypatch: pytest.MonkeyPatch) -> None:
 def report(tmp_path: Path, answers: dict[str, Any], needs: LabNeeds = NEEDS, **more: Any) -> HostReport:
     runner = AnsweringRunner(answers)
     host = Host(runner, runner, tmp_path, Settings(accelerator="tcg"), "", False)
-    return examine(host, needs, cache=tmp_path, kernel=None, **more)
+    return examine(host, needs, cache=tmp_path, kernel=None, **{"progress": lambda _: None, **more})
 
 
 def row(found: HostReport, component: str) -> Row:
@@ -59,10 +61,11 @@ def test_a_healthy_host_has_no_problem(tmp_path: Path) -> None:
 
 
 def test_a_bare_host_has_a_remedy_for_each_problem(tmp_path: Path) -> None:
-    found = report(tmp_path, {})
+    found = report(tmp_path, {"dpkg-query": 1})
     assert not found.ok
     problems = [row for row in found.rows if not row.ok]
-    assert {problem.component for problem in problems} == {"Docker", "Swarm", "libvirt", "QEMU"}
+    lacking = {"Debian packages", "Docker", "Swarm", "libvirt", "QEMU"}
+    assert {problem.component for problem in problems} == lacking
     assert all("lab.setup" in problem.remedy for problem in problems)
 
 
@@ -92,6 +95,14 @@ def test_a_docker_client_without_its_daemon_is_a_problem(tmp_path: Path) -> None
 def test_libvirt_without_its_binding_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(facts, "binding_version", lambda: None)
     assert "binding is not installed" in row(report(tmp_path, HEALTHY), "libvirt").found
+
+
+def test_a_package_that_setup_would_install_is_a_problem(tmp_path: Path) -> None:
+    def status(argv: tuple[str, ...]) -> str:
+        return "".join(f"{name} ii \n" for name in argv[4:] if name != "mmdebstrap")
+
+    found = row(report(tmp_path, {**HEALTHY, "dpkg-query": status}), "Debian packages")
+    assert found == Row("Debian packages", False, "missing: mmdebstrap", "run `invoke lab.setup`")
 
 
 def test_too_little_disk_or_memory_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,5 +159,7 @@ def test_the_doctor_does_not_rest_on_a_remembered_failure(
         return "kvm", "it works now"
 
     monkeypatch.setattr(facts, "accelerator", found)
-    assert row(report(tmp_path, HEALTHY), "accelerator").found == "kvm: it works now"
-    assert asked[0]["retry"] is True
+    told: list[str] = []
+    tell = told.append
+    assert row(report(tmp_path, HEALTHY, progress=tell), "accelerator").found == "kvm: it works now"
+    assert (asked[0]["retry"], asked[0]["progress"]) == (True, tell)
