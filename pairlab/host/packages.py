@@ -34,9 +34,9 @@ IMAGE_PACKAGES = (
 )
 BOOT_PACKAGES = ("grub-common", "grub-pc-bin")
 BUILD_PACKAGES = ("libvirt-dev", "pkg-config", "gcc", "libc6-dev")
-OTHER_PACKAGES = ("openssh-client", "ca-certificates", "curl")
-TEST_PACKAGES = ("chromium", "chromium-driver", "iproute2")
-"""What only the tests need: a browser that opens the reports; `ip` and `ss`, to see what a lab leaves."""
+OTHER_PACKAGES = ("openssh-client", "ca-certificates", "curl", "iproute2")
+TEST_PACKAGES = ("chromium", "chromium-driver")
+"""What only the tests need: a browser that opens the reports."""
 
 
 def wanted_packages(host: Host, more: Sequence[str] = ()) -> list[str]:
