@@ -39,10 +39,33 @@ def command(body: Body) -> Body:
     return _handled(body, "interrupted")
 
 
+def daemon_command(body: Body) -> Body:
+    """Do the same for a command that asks daemons, and may have to enter their groups first."""
+    return _handled(_in_groups(body), "interrupted")
+
+
 def lab_command(body: Body) -> Body:
     """Do the same for a command that changes a lab: interrupted, it may leave one half-made."""
     rest = "`invoke lab.up` finishes a lab that is half-made, `invoke lab.down` undoes it"
-    return _handled(body, f"interrupted; {rest}")
+    return _handled(_in_groups(body), f"interrupted; {rest}")
+
+
+def _in_groups(body: Body) -> Body:
+    @functools.wraps(body)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        _enter_groups()
+        return body(*args, **kwargs)
+
+    return run  # type: ignore[return-value]
+
+
+def _enter_groups() -> None:
+    """Go on as a new process in the daemons' groups that this account has joined since its login."""
+    if os.geteuid() != 0:
+        from pairlab.host.groups import enter_groups
+        from pairlab.run import LocalRunner
+
+        enter_groups(LocalRunner(), [sys.executable, *sys.argv])
 
 
 def _handled(body: Body, interrupted: str) -> Body:
@@ -155,7 +178,7 @@ def _at_most_one(options: dict[str, Any]) -> None:
 
 
 @task(help=LAB | JSON)
-@command
+@daemon_command
 def doctor(_: Context, lab: str = DEFAULT_LAB, json: bool = False) -> None:
     """Check this host for a lab; say how to mend what it lacks."""
     from pairlab.report import terminal
@@ -215,12 +238,12 @@ def up(
     bench, overrides = _bench(), _overrides(vms, replicas, set_ or [])
     settings = session_lab.check(lab, overrides)
     host.setup(bench, settings, _confirm(yes))
-    host.enter_groups(bench, settings, [sys.executable, *sys.argv])
+    _enter_groups()
     terminal.show_up(session_lab.up(bench, lab, overrides))
 
 
 @task(help=LAB | JSON | {"watch": "Show it again every 2 seconds, until interrupted."})
-@command
+@daemon_command
 def status(_: Context, lab: str = DEFAULT_LAB, json: bool = False, watch: bool = False) -> None:
     """Show both sides of a lab, and any drift."""
     from pairlab.report import terminal
@@ -241,7 +264,7 @@ def list_labs(_: Context, json: bool = False) -> None:
 
 
 @task(positional=["instance"], help=LAB | {"instance": "Which one, such as vm/0 or container/1."})
-@command
+@daemon_command
 def shell(_: Context, instance: str, lab: str = DEFAULT_LAB) -> None:
     """Open a shell in an instance of either side."""
     from pairlab.session import access
@@ -258,7 +281,7 @@ def shell(_: Context, instance: str, lab: str = DEFAULT_LAB) -> None:
         "command": "What to run, one quoted string; no shell reads it.",
     },
 )
-@command
+@daemon_command
 def exec_(_: Context, instance: str, command: str, lab: str = DEFAULT_LAB) -> None:
     """Run a command in an instance of either side."""
     from pairlab.session import access
@@ -271,7 +294,7 @@ def exec_(_: Context, instance: str, command: str, lab: str = DEFAULT_LAB) -> No
     help=LAB
     | {"instance": "Which one, such as vm/0.", "lines": "How many.", "follow": "Go on with new ones."},
 )
-@command
+@daemon_command
 def logs(_: Context, instance: str, lab: str = DEFAULT_LAB, lines: int = 100, follow: bool = False) -> None:
     """Show an instance's log."""
     from pairlab.session import access
@@ -281,7 +304,7 @@ def logs(_: Context, instance: str, lab: str = DEFAULT_LAB, lines: int = 100, fo
 
 
 @task(positional=["instance"], help=LAB | {"instance": "Which virtual machine, such as vm/0."})
-@command
+@daemon_command
 def console(_: Context, instance: str, lab: str = DEFAULT_LAB) -> None:
     """Attach to a virtual machine's serial console."""
     from pairlab.session import access
@@ -378,7 +401,7 @@ def advise(
 
 
 @task(help=LAB | {"stack": "Program in stacks/ whose workloads are built; default: the lab's."})
-@command
+@daemon_command
 def build(_: Context, lab: str = DEFAULT_LAB, stack: str = "") -> None:
     """Build the VM disks and container images of a lab."""
     from pairlab.report import terminal
@@ -398,7 +421,7 @@ def list_images(_: Context, json: bool = False) -> None:
 
 
 @task(help=YES)
-@command
+@daemon_command
 def prune(_: Context, yes: bool = False) -> None:
     """Remove images that nothing uses."""
     from pairlab.report import terminal
@@ -459,9 +482,8 @@ def run_exercise(
     exercises.check(lab, repeat=repetitions, ephemeral=ephemeral, out=folder)
     bench = _bench()
     if ephemeral:
-        settings = session_lab.check(lab, {})
-        host.setup(bench, settings, _confirm(yes))
-        host.enter_groups(bench, settings, [sys.executable, *sys.argv])
+        host.setup(bench, session_lab.check(lab, {}), _confirm(yes))
+        _enter_groups()
     ran = exercises.run(
         bench,
         wanted,
@@ -617,14 +639,13 @@ def _run_tests(context: Context, words: str, yes: bool) -> None:
     from pairlab.model import Settings
     from pairlab.session import host
 
-    bench, settings = _bench(), Settings()
-    host.setup(bench, settings, _confirm(yes), packages=TEST_PACKAGES)
-    host.enter_groups(bench, settings, [sys.executable, *sys.argv])
+    host.setup(_bench(), Settings(), _confirm(yes), packages=TEST_PACKAGES)
+    _enter_groups()
     context.run(shlex.join([sys.executable, "-m", "pytest", *shlex.split(words)]), pty=sys.stdout.isatty())
 
 
 @task
-@command
+@daemon_command
 def bench(context: Context) -> None:
     """Time a lab against the raw tools, and print the ratios."""
     import shlex

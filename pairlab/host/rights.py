@@ -7,11 +7,11 @@ import stat
 from pathlib import Path
 
 from pairlab.errors import CommandError
+from pairlab.host.groups import DOCKER_GROUPS, KVM_GROUP, LIBVIRT_GROUPS
 from pairlab.host.steps import Host, Step
 from pairlab.progress import Progress
 
 KVM_DEVICE = Path("/dev/kvm")
-KVM_GROUP = "kvm"
 
 
 def kvm_device_step(host: Host, *, device: Path = KVM_DEVICE) -> Step:
@@ -51,8 +51,8 @@ def account_groups(host: Host) -> list[str]:
     if not host.account:
         return []
     return [
-        *(["docker"] if host.local_docker else []),
-        *(["libvirt", KVM_GROUP] if host.local_libvirt else []),
+        *(DOCKER_GROUPS if host.local_docker else ()),
+        *(LIBVIRT_GROUPS if host.local_libvirt else ()),
     ]
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import grp
 import json
 import os
-import pwd
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pairlab.errors import CommandError, HostError
+from pairlab.host.groups import account_name
 from pairlab.model import Settings
 from pairlab.progress import Progress
 from pairlab.run import Completed, Runner
@@ -191,21 +190,6 @@ def this_host(settings: Settings, state: Path, runner: Runner) -> Host:
         admin=runner if root else SudoRunner(runner),
         state=state,
         settings=settings,
-        account="" if root else pwd.getpwuid(os.geteuid()).pw_name,
+        account="" if root else account_name(),
         systemd=Path("/run/systemd/system").is_dir(),
     )
-
-
-def groups_to_enter(wanted: Sequence[str]) -> list[str]:
-    """Groups whose member this account is, but not yet this process."""
-    account = pwd.getpwuid(os.geteuid()).pw_name
-    inside = {*os.getgroups(), os.getegid()}
-    found = [group for group in grp.getgrall() if group.gr_name in wanted]
-    return [group.gr_name for group in found if account in group.gr_mem and group.gr_gid not in inside]
-
-
-def with_new_groups(argv: Sequence[str]) -> list[str]:
-    """A command line that runs `argv` as this account with the groups that it has joined since its login."""
-    account = pwd.getpwuid(os.geteuid()).pw_name
-    path = f"PATH={os.environ.get('PATH', os.defpath)}"  # sudo would put its own
-    return ["sudo", "-n", "--preserve-env", "--user", account, "--", "env", path, *argv]

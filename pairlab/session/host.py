@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
 from pairlab.errors import LabError, UsageError
 from pairlab.host.facts import HostReport, LabNeeds, Row, examine
-from pairlab.host.rights import account_groups
 from pairlab.host.setup import apply, plan, undo
-from pairlab.host.steps import Step, groups_to_enter, with_new_groups
+from pairlab.host.steps import Step
 from pairlab.model import Settings, SideName, placeholder_spec
 from pairlab.session.conflicts import own_ports
 from pairlab.session.settings import load_settings
@@ -67,20 +65,6 @@ def setup(bench: Workbench, settings: Settings, confirm: Confirm, packages: Sequ
         raise UsageError("this host was not set up", hint="`invoke lab.doctor` shows what it lacks")
     apply(host, steps, bench.progress, interactive=sys.stdin.isatty())
     return True
-
-
-def enter_groups(bench: Workbench, settings: Settings, argv: list[str]) -> None:
-    """Go on as a new process if this account has joined groups that this process, begun before, is not in.
-
-    Args:
-        bench: The tools of this run.
-        settings: Which daemons are this host's.
-        argv: The command line to run then: this one.
-    """
-    if groups_to_enter(account_groups(bench.host(settings))):
-        line = with_new_groups(argv)
-        sys.stdout.flush()
-        os.execvp(line[0], line)
 
 
 def undo_setup(bench: Workbench) -> list[str]:

@@ -12,8 +12,9 @@ from answering_runner import AnsweringRunner
 
 from pairlab.errors import CommandError, HostError
 from pairlab.host import daemons, packages, rights, setup
+from pairlab.host.groups import with_new_groups
 from pairlab.host.orchestrator import swarm_step
-from pairlab.host.steps import Host, Ledger, Step, SudoRunner, with_new_groups
+from pairlab.host.steps import Host, Ledger, Step, SudoRunner
 from pairlab.model import Settings
 
 DOCKER = "docker -H unix:///var/run/docker.sock"
