@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -66,17 +67,19 @@ class Ledger:
 
     def record(self, name: str, entry: Any) -> None:
         """Remember one thing."""
-        self._write({**self.entries(), name: entry})
+        self._change(lambda entries: {**entries, name: entry})
 
     def forget(self, name: str) -> None:
         """It is no longer there."""
-        self._write({key: value for key, value in self.entries().items() if key != name})
+        self._change(lambda entries: {key: value for key, value in entries.items() if key != name})
 
-    def _write(self, entries: Mapping[str, Any]) -> None:
+    def _change(self, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        new = self._path.with_name(self._path.name + ".new")
-        new.write_text(json.dumps(entries, indent=2) + "\n")
-        os.replace(new, self._path)
+        with self._path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # commands may run side by side; closing the file unlocks it
+            new = self._path.with_suffix(".new")
+            new.write_text(json.dumps(change(self.entries()), indent=2) + "\n")
+            os.replace(new, self._path)
 
 
 @dataclass(frozen=True)

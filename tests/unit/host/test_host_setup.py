@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from answering_runner import AnsweringRunner
 
 from pairlab.errors import CommandError, HostError
 from pairlab.host import daemons, packages, rights, setup
-from pairlab.host.groups import with_new_groups
 from pairlab.host.orchestrator import swarm_step
 from pairlab.host.steps import Host, Ledger, Step, SudoRunner
 from pairlab.model import Settings
@@ -366,10 +366,21 @@ def test_a_damaged_ledger_is_said(tmp_path: Path) -> None:
         Ledger(tmp_path / "host.json").entries()
 
 
-def test_new_groups_come_with_the_same_path_and_arguments() -> None:
-    line = with_new_groups(["invoke", "lab.up", "--lab", "a b"])
-    assert line[:3] == ["sudo", "-n", "--preserve-env"]
-    assert line[-4:] == ["invoke", "lab.up", "--lab", "a b"]
+def test_commands_side_by_side_lose_nothing_of_the_ledger(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "host.json")
+
+    def record(which: int) -> None:
+        for count in range(20):
+            ledger.record(f"{which}-{count}", count)
+            ledger.record("for a moment", which)
+            ledger.forget("for a moment")
+
+    threads = [threading.Thread(target=record, args=(which,)) for which in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(ledger.entries()) == 4 * 20
 
 
 @pytest.mark.parametrize(
