@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,11 +119,15 @@ def running_process(name: str, pid_file: Path) -> dict[str, int] | None:
 
 def daemon_step(host: Host, daemon: Daemon) -> Step:
     """Starts a daemon and waits until it answers."""
+    # One that does not answer may run all the same, or not let this account in: it is not ours to stop then.
+    before = running_process(daemon.name, Path(daemon.pid_file))
+    stranger = before is not None or (host.systemd and _active(host, daemon))
     how = "through systemd" if host.systemd else f"by hand, with its log in {_log(host, daemon)}"
+    change = f"wait for {daemon.name}, which runs already" if stranger else f"start {daemon.name} {how}"
 
     def apply(progress: Progress) -> None:
         # Recorded although its package may have started it meanwhile: it did not run before this set-up.
-        if host.systemd:
+        if host.systemd and not stranger:
             host.ledger.record(daemon.name, {"units": list(daemon.units)})
         try:
             if not daemon.answers():
@@ -132,10 +136,16 @@ def daemon_step(host: Host, daemon: Daemon) -> Step:
                 _wait(host, daemon, progress)
         finally:
             process = running_process(daemon.name, Path(daemon.pid_file))
-            if process and not host.systemd:
+            if process and process != before and not host.systemd:
                 host.ledger.record(daemon.name, {"process": process})
 
-    return Step(daemon.name, f"start {daemon.name} {how}", done=daemon.answers, apply=apply)
+    return Step(daemon.name, change, done=daemon.answers, apply=apply)
+
+
+def _active(host: Host, daemon: Daemon) -> bool:
+    """Whether systemd runs a unit of a daemon, or listens for it. Needs no rights."""
+    units = [*daemon.units, *_sockets(daemon.units)]
+    return host.runner.run(["systemctl", "is-active", *units], check=False, timeout_s=15).returncode == 0
 
 
 def _start(host: Host, daemon: Daemon) -> None:
@@ -218,7 +228,7 @@ def _pid_file(name: str) -> Path:
     return Path("/run/docker.pid" if name == "dockerd" else f"/run/{name}.pid")
 
 
-def _sockets(units: list[str]) -> list[str]:
+def _sockets(units: Sequence[str]) -> list[str]:
     """Sockets that would start a stopped service again."""
     return ["docker.socket"] if "docker.service" in units else []
 
@@ -243,13 +253,24 @@ def refuse_while_used(host: Host, names: set[str]) -> None:
     """Keep daemons from being stopped under what runs on them.
 
     Raises:
-        HostError: Containers or VMs still run.
+        HostError: Containers or VMs still run, or a daemon that lives does not tell.
     """
+    carried: dict[str, tuple[str, Callable[[], str | None]]] = {
+        "dockerd": ("containers", lambda: host.docker("ps", "--format", "{{.Names}}")),
+        "libvirtd": ("VMs", lambda: host.virsh("list", "--name")),
+    }
     used: list[str] = []
-    if "dockerd" in names and (containers := host.docker("ps", "--format", "{{.Names}}")):
-        used.append("containers: " + ", ".join(containers.split()))
-    if "libvirtd" in names and (domains := host.virsh("list", "--name")):
-        used.append("VMs: " + ", ".join(domains.split()))
+    for name, (kind, ask) in carried.items():
+        if name not in names:
+            continue
+        told = ask()
+        if told is None and running_process(name, _pid_file(name)):
+            raise HostError(
+                f"{name} runs, but does not tell which {kind} run on it",
+                hint=f"wait until it answers; if it never does, end those {kind} and {name} by hand",
+            )
+        if told:
+            used.append(f"{kind}: {', '.join(told.split())}")
     if used:
         raise HostError(
             f"the daemons are still in use by {'; '.join(used)}",

@@ -21,6 +21,8 @@ DOCKER = "docker -H unix:///var/run/docker.sock"
 VIRSH = "virsh -c qemu:///system"
 RUNNING_PROCESS = daemons.running_process
 PROCESS = {"pid": 7, "started": 1234}
+Alive = dict[str, dict[str, int]]
+"""Daemon -> its process; without those that do not run."""
 
 
 def a_host(tmp_path: Path, runner: AnsweringRunner, *, account: str = "", systemd: bool = False) -> Host:
@@ -52,14 +54,19 @@ def ready(**more: Any) -> AnsweringRunner:
     )
 
 
+@pytest.fixture
+def alive() -> Alive:
+    return dict.fromkeys(daemons.DAEMONS, PROCESS)
+
+
 @pytest.fixture(autouse=True)
-def _host_files(monkeypatch: pytest.MonkeyPatch) -> None:
+def _host_files(monkeypatch: pytest.MonkeyPatch, alive: Alive) -> None:
     """What is not asked through a Runner: this machine's KVM device, tools, and binding."""
     device = rights.KVM_DEVICE.with_name("no-kvm-here")
     monkeypatch.setattr(rights.kvm_device_step, "__kwdefaults__", {"device": device})
     monkeypatch.setattr(packages, "which", lambda name: f"/usr/bin/{name}")
     monkeypatch.setattr(packages, "binding_version", packages.locked_binding_version)
-    monkeypatch.setattr(daemons, "running_process", lambda name, pid_file: PROCESS)
+    monkeypatch.setattr(daemons, "running_process", lambda name, pid_file: alive.get(name))
     monkeypatch.setattr(daemons, "POLL_S", 0.001)
     monkeypatch.setattr(daemons, "ANSWER_TIMEOUT_S", 0.05)
 
@@ -71,10 +78,8 @@ def test_a_host_in_place_needs_nothing_and_is_not_changed(tmp_path: Path) -> Non
     assert not (tmp_path / "state").exists()
 
 
-def test_a_bare_host_needs_all_in_order_and_says_what_it_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(daemons, "running_process", lambda name, pid_file: None)
+def test_a_bare_host_needs_all_in_order_and_says_what_it_changes(tmp_path: Path, alive: Alive) -> None:
+    alive.clear()
     plan = setup.plan(a_host(tmp_path, AnsweringRunner({"dpkg-query": 1})))
     names = [step.name for step in plan]
     assert names == [n for n in ("Debian packages", "dockerd", "virtlogd", "libvirtd", "Swarm") if n in names]
@@ -132,21 +137,20 @@ def test_daemons_of_another_machine_are_left_alone(tmp_path: Path) -> None:
     assert not any(line.startswith(("docker", "virsh")) for line in runner.lines())
 
 
-def starting(runner: AnsweringRunner, name: str, command: str, answer: str) -> None:
-    """The daemon answers once it was started."""
-    up: list[bool] = []
-    runner.answers[command] = lambda _: answer if up else 1
+def starting(alive: Alive, runner: AnsweringRunner, name: str, start: str, ask: str, answer: str) -> None:
+    """A daemon runs, and answers, once it was started."""
+    del alive[name]
 
-    def start(_: tuple[str, ...]) -> str:
-        up.append(True)
+    def begin(_: tuple[str, ...]) -> str:
+        alive[name] = PROCESS
         return ""
 
-    runner.answers[name] = start
+    runner.answers |= {start: begin, ask: lambda _: answer if name in alive else 1}
 
 
-def test_without_systemd_a_daemon_is_started_by_hand_and_stopped_again(tmp_path: Path) -> None:
+def test_without_systemd_a_daemon_is_started_by_hand_and_stopped_again(tmp_path: Path, alive: Alive) -> None:
     runner = ready(**{"start-stop-daemon --stop": ""})
-    starting(runner, "start-stop-daemon --start", f"{DOCKER} version", "28.0")
+    starting(alive, runner, "dockerd", "start-stop-daemon --start", f"{DOCKER} version", "28.0")
     host = a_host(tmp_path, runner)
     plan = setup.plan(host)
     assert [step.name for step in plan] == ["dockerd"]
@@ -160,9 +164,9 @@ def test_without_systemd_a_daemon_is_started_by_hand_and_stopped_again(tmp_path:
     assert setup.undo(host, lambda _: None, interactive=False) == []
 
 
-def test_with_systemd_its_units_are_started_and_stopped(tmp_path: Path) -> None:
-    runner = ready(**{"systemctl stop": ""})
-    starting(runner, "systemctl start", f"{VIRSH} uri", "qemu:///system")
+def test_with_systemd_its_units_are_started_and_stopped(tmp_path: Path, alive: Alive) -> None:
+    runner = ready(**{"systemctl is-active": 3, "systemctl stop": ""})
+    starting(alive, runner, "libvirtd", "systemctl start", f"{VIRSH} uri", "qemu:///system")
     host = a_host(tmp_path, runner, systemd=True)
     plan = setup.plan(host)
     setup.apply(host, plan, lambda _: None, interactive=False)
@@ -171,18 +175,44 @@ def test_with_systemd_its_units_are_started_and_stopped(tmp_path: Path) -> None:
     assert runner.lines()[-1] == "systemctl stop libvirtd.socket libvirtd.service"
 
 
-def test_a_daemon_that_its_package_started_is_ours_to_stop(tmp_path: Path) -> None:
+def test_a_daemon_that_its_package_started_is_ours_to_stop(tmp_path: Path, alive: Alive) -> None:
+    del alive["dockerd"]
     runner = ready(**{f"{DOCKER} version": 1, "start-stop-daemon --stop": ""})
     host = a_host(tmp_path, runner)
     plan = setup.plan(host)
-    runner.answers[f"{DOCKER} version"] = "28.0"
+    runner.answers[f"{DOCKER} version"], alive["dockerd"] = "28.0", PROCESS
     setup.apply(host, plan, lambda _: None, interactive=False)
     assert not any("--start" in line for line in runner.lines())
     assert setup.undo(host, lambda _: None, interactive=False) == ["stopped dockerd"]
 
 
-def test_a_daemon_that_does_not_answer_is_told_with_its_log(tmp_path: Path) -> None:
+@pytest.mark.parametrize("systemd", [False, True])
+def test_a_daemon_that_ran_before_and_let_nobody_in_is_not_ours_to_stop(
+    tmp_path: Path, systemd: bool
+) -> None:
+    runner = ready(**{f"{DOCKER} version": 1})
+    host = a_host(tmp_path, runner, systemd=systemd)
+    (step,) = setup.plan(host)
+    assert step.change == "wait for dockerd, which runs already"
+    runner.answers[f"{DOCKER} version"] = "28.0"
+    step.apply(lambda _: None)
+    assert host.ledger.entries() == {}
+
+
+def test_a_unit_that_listens_before_is_not_ours_to_stop_either(tmp_path: Path, alive: Alive) -> None:
+    runner = ready(**{"systemctl is-active docker.service docker.socket": 0})
+    starting(alive, runner, "dockerd", "systemctl start", f"{DOCKER} version", "28.0")
+    host = a_host(tmp_path, runner, systemd=True)
+    setup.apply(host, setup.plan(host), lambda _: None, interactive=False)
+    assert "systemctl start docker.service" in runner.lines()
+    assert host.ledger.entries() == {}
+
+
+def test_a_daemon_that_does_not_answer_is_told_with_its_log(tmp_path: Path, alive: Alive) -> None:
+    del alive["dockerd"]
+
     def start(_: tuple[str, ...]) -> str:
+        alive["dockerd"] = PROCESS
         (tmp_path / "state" / "dockerd.log").write_text("failed to mount overlay: no such device\n")
         return ""
 
@@ -207,6 +237,23 @@ def test_nothing_is_stopped_under_what_still_runs(tmp_path: Path, running: dict[
         setup.undo(host, lambda _: None, interactive=False)
     assert not any("--stop" in line for line in runner.lines())
     assert set(host.ledger.entries()) == {"dockerd", "libvirtd"}
+
+
+@pytest.mark.parametrize(
+    ("name", "ask", "told"),
+    [("dockerd", f"{DOCKER} ps", "which containers run"), ("libvirtd", f"{VIRSH} list", "which VMs run")],
+)
+def test_a_daemon_is_not_stopped_while_it_lives_and_is_silent(
+    tmp_path: Path, alive: Alive, name: str, ask: str, told: str
+) -> None:
+    runner = ready(**{ask: 1, "systemctl stop": ""})
+    host = a_host(tmp_path, runner, systemd=True)
+    host.ledger.record(name, {"units": [f"{name}.service"]})
+    with pytest.raises(HostError, match=f"{name} runs, but does not tell {told}"):
+        setup.undo(host, lambda _: None, interactive=False)
+    assert not any("stop" in line for line in runner.lines())
+    del alive[name]
+    assert setup.undo(host, lambda _: None, interactive=False) == [f"stopped {name}"]
 
 
 def test_a_swarm_is_initialised_on_loopback_and_left_only_if_it_is_the_same(tmp_path: Path) -> None:
