@@ -192,12 +192,12 @@ def doctor(_: Context, lab: str = DEFAULT_LAB, json: bool = False) -> None:
 @task(help=YES | {"undo": "Stop what setup started."})
 @command
 def setup(_: Context, yes: bool = False, undo: bool = False) -> None:
-    """Set this host up; asks before it changes anything."""
+    """Set this host up; says what it changes, and asks before."""
     from pairlab.model import Settings
     from pairlab.session import host
 
     if undo:
-        print("\n".join(host.undo_setup(_bench())) or "setup started nothing here")
+        print("\n".join(host.undo_setup(_bench(), _confirm(yes))) or "setup started nothing here")
     elif not host.setup(_bench(), Settings(), _confirm(yes)):
         print("this host is set up")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pairlab.errors import HostError
 from pairlab.host.steps import Host, Step
+from pairlab.model import PROJECT
 from pairlab.progress import Progress, heartbeat
 from pairlab.run import running, tail
 
@@ -19,6 +20,7 @@ ANSWER_TIMEOUT_S = 60.0
 POLL_S = 0.1
 STOP_SCHEDULE = "TERM/30/KILL/5"
 CGROUPS = Path("/sys/fs/cgroup")
+MOUNTS = Path("/proc/mounts")
 # Debian's default asks polkit, which needs a system bus that systemd would start: the socket's group decides
 # instead. Source: libvirt's remote/libvirtd.conf.
 LIBVIRTD_CONFIG = """\
@@ -237,16 +239,30 @@ def cgroups_step(host: Host) -> Step:
     """Mounts control groups where nothing did: dockerd needs them, and systemd is not there to do it."""
 
     def mounted() -> bool:
-        return any(
-            line.split()[2].startswith("cgroup") for line in Path("/proc/mounts").read_text().splitlines()
-        )
+        return any(kind.startswith("cgroup") for _, _, kind in _mounts())
 
     def apply(progress: Progress) -> None:
         if not mounted():
             progress("mounting control groups")
-            host.admin.run(["mount", "-t", "cgroup2", "cgroup2", str(CGROUPS)])
+            host.ledger.record("cgroups", str(CGROUPS))
+            # Its source may be any word: by this one it is known again.
+            host.admin.run(["mount", "-t", "cgroup2", PROJECT, str(CGROUPS)])
 
     return Step("control groups", f"mount cgroup2 on {CGROUPS}", done=mounted, apply=apply)
+
+
+def unmount_cgroups(host: Host, place: str) -> str:
+    """Undo `cgroups_step`; returns what was done, in one sentence."""
+    if (PROJECT, place, "cgroup2") not in _mounts():
+        return "the control groups that pairlab mounted are gone already"
+    host.admin.run(["umount", place])
+    return "unmounted control groups"
+
+
+def _mounts() -> list[tuple[str, str, str]]:
+    """Source, place and type of what is mounted."""
+    lines = [line.split() for line in MOUNTS.read_text().splitlines()]
+    return [(line[0], line[1], line[2]) for line in lines]
 
 
 def refuse_while_used(host: Host, names: set[str]) -> None:

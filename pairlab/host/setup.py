@@ -12,12 +12,16 @@ from pairlab.host.daemons import (
     is_ours,
     refuse_while_used,
     stop_daemon,
+    unmount_cgroups,
 )
 from pairlab.host.orchestrator import leave_swarm, swarm_step
 from pairlab.host.packages import binding_step, packages_step
 from pairlab.host.rights import groups_step, kvm_device_step, leave_groups, restore_kvm_device
 from pairlab.host.steps import Host, Step
 from pairlab.progress import Progress
+
+UNDO_ORDER = ("swarm", *DAEMONS, "kvm", "groups", "cgroups")
+"""Names in the ledger: the Swarm needs Docker."""
 
 
 def plan(host: Host, extra: Sequence[Step] = (), packages: Sequence[str] = ()) -> list[Step]:
@@ -60,6 +64,19 @@ def apply(host: Host, steps: Sequence[Step], progress: Progress, *, interactive:
         step.apply(progress)
 
 
+def undo_plan(host: Host) -> list[str]:
+    """What `undo` will do, a line each. Changes nothing."""
+    entries = host.ledger.entries()
+    told = {
+        "swarm": "leave the Swarm that pairlab initialised",
+        **{name: f"stop {name}" for name in DAEMONS if name in entries and is_ours(name, entries[name])},
+        "kvm": "give /dev/kvm its former owner and mode",
+        "groups": f"take {host.account} out of {', '.join(entries.get('groups', []))}",
+        "cgroups": f"unmount {entries.get('cgroups')}",
+    }
+    return [told[name] for name in UNDO_ORDER if name in entries and name in told]
+
+
 def undo(host: Host, progress: Progress, *, interactive: bool) -> list[str]:
     """Stop what `apply` started; packages, images and what others started stay.
 
@@ -80,8 +97,7 @@ def undo(host: Host, progress: Progress, *, interactive: bool) -> list[str]:
     host.unlock(interactive=interactive)
     refuse_while_used(host, {name for name in DAEMONS if name in entries and is_ours(name, entries[name])})
     told: list[str] = []
-    # In this order: the Swarm needs Docker.
-    for name in ("swarm", *DAEMONS, "kvm", "groups"):
+    for name in UNDO_ORDER:
         if name in entries:
             progress(f"undoing: {name}")
             told.append(_undo(host, name, entries[name]))
@@ -99,6 +115,8 @@ def _undo(host: Host, name: str, entry: object) -> str:
         case "groups", list(groups):
             leave_groups(host, [str(group) for group in groups])
             return f"took {host.account} out of {', '.join(map(str, groups))}"
+        case "cgroups", str(place):
+            return unmount_cgroups(host, place)
         case _, dict(started) if name in DAEMONS:
             return stop_daemon(host, name, started)
     return f"knew nothing of {name}"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pairlab.errors import LabError, UsageError
 from pairlab.host.facts import HostReport, LabNeeds, Row, examine
-from pairlab.host.setup import apply, plan, undo
+from pairlab.host.setup import apply, plan, undo, undo_plan
 from pairlab.host.steps import Step
 from pairlab.model import Settings, SideName, placeholder_spec
 from pairlab.session.conflicts import own_ports
@@ -41,7 +41,7 @@ def doctor(bench: Workbench, lab: str) -> HostReport:
 
 
 def setup(bench: Workbench, settings: Settings, confirm: Confirm, packages: Sequence[str] = ()) -> bool:
-    """Bring this host into a state in which labs run, after asking.
+    """Bring this host into a state in which labs run, after saying how, and asking.
 
     Args:
         bench: The tools of this run.
@@ -60,16 +60,35 @@ def setup(bench: Workbench, settings: Settings, confirm: Confirm, packages: Sequ
     steps = plan(host, [_cli_step(bench)], packages)
     if not steps:
         return False
-    changes = "\n".join(f"  - {step.change}" for step in steps)
-    if not confirm(f"this host will be set up for labs:\n{changes}\ngo on?"):
+    _announce(bench, "setting this host up for labs will", [step.change for step in steps])
+    if not confirm("set this host up for labs?"):
         raise UsageError("this host was not set up", hint="`invoke lab.doctor` shows what it lacks")
     apply(host, steps, bench.progress, interactive=sys.stdin.isatty())
     return True
 
 
-def undo_setup(bench: Workbench) -> list[str]:
-    """Stop what `setup` started; returns what was undone, a sentence each."""
-    return undo(bench.host(Settings()), bench.progress, interactive=sys.stdin.isatty())
+def undo_setup(bench: Workbench, confirm: Confirm) -> list[str]:
+    """Stop what `setup` started, after saying what that is, and asking.
+
+    Returns:
+        What was undone, a sentence each.
+
+    Raises:
+        UsageError: The answer was no.
+        HostError: Labs or others still use it; nothing was stopped then.
+    """
+    host = bench.host(Settings())
+    if changes := undo_plan(host):
+        _announce(bench, "undoing the set-up of this host will", changes)
+        if not confirm("undo that?"):
+            raise UsageError("nothing was undone", hint="`invoke lab.setup --undo` asks again")
+    return undo(host, bench.progress, interactive=sys.stdin.isatty())
+
+
+def _announce(bench: Workbench, what: str, changes: Sequence[str]) -> None:
+    bench.progress(f"{what}:")
+    for change in changes:
+        bench.progress(f"  - {change}")
 
 
 def _cli_step(bench: Workbench) -> Step:

@@ -183,6 +183,7 @@ def test_a_daemon_that_its_package_started_is_ours_to_stop(tmp_path: Path, alive
     runner.answers[f"{DOCKER} version"], alive["dockerd"] = "28.0", PROCESS
     setup.apply(host, plan, lambda _: None, interactive=False)
     assert not any("--start" in line for line in runner.lines())
+    assert setup.undo_plan(host) == ["stop dockerd"]
     assert setup.undo(host, lambda _: None, interactive=False) == ["stopped dockerd"]
 
 
@@ -254,6 +255,53 @@ def test_a_daemon_is_not_stopped_while_it_lives_and_is_silent(
     assert not any("stop" in line for line in runner.lines())
     del alive[name]
     assert setup.undo(host, lambda _: None, interactive=False) == [f"stopped {name}"]
+
+
+def test_control_groups_that_setup_mounted_are_unmounted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text("tmpfs /run tmpfs rw 0 0\n")
+    monkeypatch.setattr(daemons, "MOUNTS", mounts)
+    runner = ready(mount="", umount="")
+    host = a_host(tmp_path, runner)
+    plan = setup.plan(host)
+    assert [step.name for step in plan] == ["control groups"]
+    setup.apply(host, plan, lambda _: None, interactive=False)
+    _, _, kind, source, place = runner.asked[-1]
+    assert setup.undo_plan(host) == [f"unmount {place}"]
+    mounts.write_text(f"{source} {place} {kind} rw 0 0\n")
+    assert setup.undo(host, lambda _: None, interactive=False) == ["unmounted control groups"]
+    assert runner.lines()[-1] == f"umount {place}"
+
+
+def test_control_groups_that_somebody_else_mounted_since_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mounts").write_text("cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n")
+    monkeypatch.setattr(daemons, "MOUNTS", tmp_path / "mounts")
+    runner = ready(umount="")
+    host = a_host(tmp_path, runner)
+    host.ledger.record("cgroups", "/sys/fs/cgroup")
+    (told,) = setup.undo(host, lambda _: None, interactive=False)
+    assert told.endswith("gone already")
+    assert runner.lines() == []
+
+
+def test_what_will_be_undone_is_told_before(tmp_path: Path) -> None:
+    host = a_host(tmp_path, ready(), account="ada")
+    assert setup.undo_plan(host) == []
+    host.ledger.record("groups", ["docker", "kvm"])
+    host.ledger.record("kvm", {"mode": "600", "group": "0"})
+    host.ledger.record("dockerd", {"process": PROCESS})
+    host.ledger.record("libvirtd", {"process": {"pid": 8, "started": 1}})  # another one runs now
+    host.ledger.record("swarm", {"node": "n1"})
+    assert setup.undo_plan(host) == [
+        "leave the Swarm that pairlab initialised",
+        "stop dockerd",
+        "give /dev/kvm its former owner and mode",
+        "take ada out of docker, kvm",
+    ]
 
 
 def test_a_swarm_is_initialised_on_loopback_and_left_only_if_it_is_the_same(tmp_path: Path) -> None:
