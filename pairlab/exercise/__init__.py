@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -129,8 +130,11 @@ class Lab(Protocol):
     def port(self, side: SideName) -> int:
         """Loopback port of a side's front door."""
 
-    def neighbours(self) -> Mapping[str, str]:
-        """`address:port` -> what of another lab that is up here serves there, such as `vm/0 of three`."""
+    def neighbours(self) -> AbstractContextManager[Mapping[str, str]]:
+        """`address:port` -> what of another lab serves there, such as `vm/0 of three`.
+
+        Where no other is up, a small one is while this is open.
+        """
 
     def engine_switch(self, side: SideName) -> EngineSwitch | str:
         """Ends the daemon that carries a side's instances, and starts it; or why that is not to be done."""

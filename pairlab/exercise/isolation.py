@@ -162,10 +162,10 @@ class LabExercise:
             ]
 
     def _probe_network(self, places: Iterable[Place]) -> list[str]:
-        others = self._lab.neighbours()
-        known = {side: self._surroundings(side, others) for side in SideName}
-        probes = [RAW_PACKETS, *(Probe(question, _by_side(make, known)) for question, make in NETWORK)]
-        return [line for probe in probes for line in self._probe(probe, places)]
+        with self._lab.neighbours() as others:
+            known = {side: self._surroundings(side, others) for side in SideName}
+            probes = [RAW_PACKETS, *(Probe(question, _by_side(make, known)) for question, make in NETWORK)]
+            return [line for probe in probes for line in self._probe(probe, places)]
 
     def _surroundings(self, side: SideName, other_labs: Mapping[str, str]) -> Surroundings:
         own, other = Fleet(self._lab, side), Fleet(self._lab, OTHER[side])

@@ -112,14 +112,15 @@ def up(
         EngineError: The engine failed; what was made is recorded, and the next `up` or `down` goes on.
         SideError: An instance never answered.
     """
+    settings = check(lab, overrides)
     with changing(lab, "lab.up"):
-        return bring_up(bench, lab, overrides, updates=updates)
+        return bring_up(bench, lab, settings, updates=updates)
 
 
 def bring_up(
     bench: Workbench,
     lab: str,
-    overrides: Mapping[str, Any],
+    settings: Settings,
     *,
     updates: ContainerImage | None = None,
     on_created: Callable[[], None] | None = None,
@@ -129,7 +130,7 @@ def bring_up(
     Args:
         bench: The tools of this run.
         lab: Its name.
-        overrides: Settings that take the place of its file's.
+        settings: Its settings.
         updates: See `up`.
         on_created: The lab must be a new one: called once it is this run's own. None takes any.
 
@@ -137,7 +138,6 @@ def bring_up(
         ConflictError: The lab is not new; or see `up`, as for all other errors.
     """
     started = time.monotonic()
-    settings = check(lab, overrides)
     stack = load_stack(settings.stack)
     engine = bench.engine(settings)
     engine.refuse_locked(lab)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cached_property
 
@@ -80,7 +81,7 @@ class LiveLab:
         """See `Lab.port`."""
         return self.base.port(side)
 
-    def neighbours(self) -> Mapping[str, str]:
+    def neighbours(self) -> AbstractContextManager[Mapping[str, str]]:
         """See `Lab.neighbours`."""
         return neighbours(self._bench, self.name)
 
@@ -309,9 +310,8 @@ class LiveLab:
         ready_timeout_s: int | None = None,
         silent: Collection[str] = (),
     ) -> Outcome:
-        tiers = self._tiers(spec)
+        tiers, vm_side = self._tiers(spec), self.sides[SideName.VM]
         pin_hosts(spec, tiers)
-        vm_side = self.sides[SideName.VM]
         with vm_side.watching():
             with telling_rollbacks(self.sides[SideName.CONTAINER], self.name):
                 outcome = self._engine.up(

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 
 from pairlab.errors import LabError
 from pairlab.host.addresses import host_addresses, near, own_addresses
 from pairlab.model import Instance, SideName, load_spec
+from pairlab.session.exclusive import changing
+from pairlab.session.lab import bring_up
 from pairlab.session.spec import load_stack, tiers_of
-from pairlab.session.workbench import Workbench, known_labs
+from pairlab.session.teardown import take_down
+from pairlab.session.workbench import Workbench, known_labs, known_spec
+
+BESIDE = "-beside"
+MOST_LETTERS = 30
+ITS_OWN = {"subnet": "", "vm_port": 0, "container_port": 0}
+"""Settings that no two labs share, as their defaults, which go by the lab's name."""
 
 
-def neighbours(bench: Workbench, lab: str) -> dict[str, str]:
+@contextmanager
+def neighbours(bench: Workbench, lab: str) -> Iterator[dict[str, str]]:
     """See `Lab.neighbours`: each side's first instance, and its front door at every address of this host.
 
     Args:
         bench: The tools of this run.
-        lab: Whose neighbours are asked for; it is none of them.
+        lab: Whose neighbours are asked for; it is none of them, and it is up.
     """
+    if found := others_up(bench, lab):
+        yield found
+        return
+    name = lab[: MOST_LETTERS - len(BESIDE)].rstrip("-") + BESIDE
+    settings = known_spec(lab).settings.model_copy(update={**ITS_OWN, "vms": 1, "replicas": 1})
+    bench.progress(f"no other lab is up: bringing up {name} for as long as it is needed")
+    with changing(name, "exercises"):
+        try:
+            bring_up(bench, name, settings)
+            yield others_up(bench, lab)
+        finally:
+            take_down(bench, name)
+
+
+def others_up(bench: Workbench, lab: str) -> dict[str, str]:
+    """The same for those that are up now."""
     found: dict[str, str] = {}
     for name in known_labs():
         spec = None

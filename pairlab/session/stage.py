@@ -73,7 +73,7 @@ class LabStage:
 
     def up(self, on_created: Callable[[], None]) -> None:
         """See `Stage.up`."""
-        labs.bring_up(self._bench, self.name, {}, on_created=on_created)
+        labs.bring_up(self._bench, self.name, labs.check(self.name, {}), on_created=on_created)
 
     def down(self) -> None:
         """See `Stage.down`."""

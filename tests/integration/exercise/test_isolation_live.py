@@ -73,7 +73,7 @@ def test_a_containers_administrator_lacks_what_a_vms_has(result: RunResult) -> N
     assert "control group forbids" in answers(result, "the disk by its number")["container-admin"][1]
 
 
-def test_instances_do_not_see_each_other_but_share_a_network(result: RunResult) -> None:
+def test_instances_do_not_see_each_other_but_share_a_network(result: RunResult, lab: str) -> None:
     for about in ("another instance's memory", "another instance's files", "processes"):
         assert {verdict for verdict, _ in answers(result, about).values()} == {"yes"}, about
     for about in ("the network of its side: is another", "the network of its side: is the front door"):
@@ -85,6 +85,10 @@ def test_instances_do_not_see_each_other_but_share_a_network(result: RunResult) 
     # Into VMs libvirt lets nobody; into containers older engines let who comes from another bridge.
     assert other["container-usual"] == other["container-admin"] == "yes"
     assert other["vm-usual"] == other["vm-admin"]
+    another = answers(result, "the network of another lab")
+    assert {verdict for verdict, _ in another.values()} <= {"yes", "no"}
+    assert all(f"vm/0 of {lab}-beside" in answer for _, answer in another.values())
+    assert left_of(f"{lab}-beside") == set()
 
 
 def test_attacks_from_inside_end_nobody_else(result: RunResult) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pairlab.errors import SideError
-from pairlab.model import SideName
+from pairlab.model import Settings, SideName, check_lab_name
 from pairlab.session import neighbours as found
 from tests.unit.host.answering_runner import AnsweringRunner
 
@@ -49,9 +51,39 @@ def test_only_what_of_other_labs_is_up_and_near_is_a_neighbour(monkeypatch: pyte
     monkeypatch.setattr(found, "load_stack", lambda name: None)
     monkeypatch.setattr(found, "tiers_of", lambda *_: [tier])
     bench: Any = Bench()
-    assert found.neighbours(bench, "dev") == {
-        "10.2.0.11:80": "vm/0 of three",
-        "10.9.9.9:20901": "the front door of three's vm side",
-    }
+    with found.neighbours(bench, "dev") as others:
+        assert others == {
+            "10.2.0.11:80": "vm/0 of three",
+            "10.9.9.9:20901": "the front door of three's vm side",
+        }
     assert bench.closed == ["three", "three"]
-    assert found.neighbours(bench, "three") == {}
+
+
+@pytest.mark.parametrize("lab", ["three", "a-lab-whose-name-is-the-longest"[:30]])
+@pytest.mark.parametrize("failure", [None, SideError("it never answered", hint="wait")])
+def test_where_no_other_lab_is_up_a_small_one_is_for_as_long_as_it_is_needed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, lab: str, failure: SideError | None
+) -> None:
+    monkeypatch.setenv("PAIRLAB_STATE", str(tmp_path))
+    base = Settings(vms=3, replicas=3, vm_port=8081, subnet="10.99.0.0/24", vm_memory_mib=512)
+    monkeypatch.setattr(found, "known_spec", lambda _: SimpleNamespace(settings=base))
+    there: list[str] = []
+    made: list[tuple[str, Settings]] = []
+
+    def bring_up(_: Any, name: str, settings: Settings) -> None:
+        there.append(name)
+        made.append((name, settings))
+        if failure:
+            raise failure
+
+    monkeypatch.setattr(found, "known_labs", lambda: [lab, *there])
+    monkeypatch.setattr(found, "load_spec", lambda name: None)
+    monkeypatch.setattr(found, "bring_up", bring_up)
+    monkeypatch.setattr(found, "take_down", lambda _, name: there.remove(name))
+    bench: Any = SimpleNamespace(progress=lambda _: None)
+    with pytest.raises(SideError) if failure else nullcontext(), found.neighbours(bench, lab):
+        assert there
+    assert there == []
+    ((name, settings),) = made
+    assert check_lab_name(name) != lab
+    assert settings == Settings(vms=1, replicas=1, vm_memory_mib=512)

@@ -58,7 +58,7 @@ def free_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def bring_up(bench: Bench) -> None:
-    labs.bring_up(cast(Workbench, bench), "dev", {}, on_created=lambda: bench.done.append("ours"))
+    labs.bring_up(cast(Workbench, bench), "dev", Settings(), on_created=lambda: bench.done.append("ours"))
 
 
 def test_it_is_made_before_anything_is_built() -> None:

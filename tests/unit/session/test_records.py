@@ -79,7 +79,7 @@ def test_images_are_listed_and_none_removed_while_a_record_cannot_be_read(
 
 def test_a_neighbour_whose_record_cannot_be_read_stops_nobody(recorded: Path) -> None:
     damage(recorded, lambda _: "{")
-    assert neighbours.neighbours(cast(Workbench, None), "other") == {}
+    assert neighbours.others_up(cast(Workbench, None), "other") == {}
 
 
 @pytest.mark.parametrize("text", ["{", '{"vm-0": {"public": "x"}}', "[]"])
