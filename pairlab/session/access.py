@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 from collections.abc import Callable
 
@@ -19,8 +20,9 @@ def status(bench: Workbench, lab: str) -> LabStatus:
     spec = known_spec(lab)
     tiers = tiers_of(load_stack(spec.settings.stack), lab, spec.settings, spec.keys)
     both = {name: bench.side(lab, name) for name in SideName}
-    images = bench.images_for(spec.settings)
-    return read_status(spec, tiers, both, lambda image, package: _built_version(images, image, package))
+    # Every answer of a front door asks for it, and each time all records of images would be read.
+    built_version = functools.cache(functools.partial(_built_version, bench.images_for(spec.settings)))
+    return read_status(spec, tiers, both, built_version)
 
 
 def _built_version(images: ImageStore, image: str, package: str) -> str:
