@@ -21,7 +21,7 @@ Manifest = Mapping[str, str]
 
 
 class Updates:
-    """Finds updates, and makes repositories of them in the image cache.
+    """Finds updates, and makes repositories of them in the image cache, by the mirror's lists of one moment.
 
     Args:
         cache: The image cache.
@@ -32,6 +32,7 @@ class Updates:
         self._cache = cache
         self._runner = runner
         self._apt = PrivateApt(cache / APT, runner)
+        self._lists_read = False
 
     def find(self, workload: Workload, manifests: Sequence[Manifest], *, progress: Progress) -> Update:
         """The update of a workload.
@@ -51,7 +52,7 @@ class Updates:
         package = workload.packages[0]
         installed = _installed(package, manifests)
         with locked(self._cache, progress):
-            self._apt.refresh(progress)
+            self._read_lists(progress)
             systems = [self._apt.system(manifest) for manifest in manifests]
             found = self._update(package, systems)
             if found is None:
@@ -81,7 +82,7 @@ class Updates:
         if KERNEL_PACKAGE not in manifest:
             return NoUpdate(f"the image holds no {KERNEL_PACKAGE}")
         with locked(self._cache, progress):
-            self._apt.refresh(progress)
+            self._read_lists(progress)
             found = self._update(KERNEL_PACKAGE, [self._apt.system(manifest)])
         held = manifest[KERNEL_PACKAGE]
         return found or NoUpdate(f"the security pocket has no newer {KERNEL_PACKAGE} than {held}")
@@ -103,7 +104,7 @@ class Updates:
             folder = self._cache / REPOSITORIES
             found = find_repository(folder, updates, way_back=way_back)
             if found is None:
-                self._apt.refresh(progress)
+                self._read_lists(progress)
                 found = make_repository(
                     folder,
                     updates,
@@ -113,6 +114,12 @@ class Updates:
                     progress=progress,
                 )
         return found
+
+    def _read_lists(self, progress: Progress) -> None:
+        """Read the mirror's lists, once: what was found in them is fetched by them, too."""
+        if not self._lists_read:
+            self._apt.refresh(progress)
+            self._lists_read = True
 
     def _update(
         self, package: str, systems: Sequence[System], why: Callable[[Move], str] | None = None

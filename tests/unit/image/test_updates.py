@@ -116,6 +116,16 @@ def test_where_nothing_differs_the_package_is_built_anew(updates: Updates, runne
     assert "apt-get download -q nginx=9" in runner.lines()
 
 
+def test_the_mirrors_lists_are_read_once_for_all_that_is_found_and_fetched(
+    updates: Updates, runner: MirrorRunner
+) -> None:
+    update = find(updates)
+    updates.find_kernel(VM, progress=print)
+    updates.repository([update], progress=print)
+    updates.repository([ONE], progress=print)
+    assert [argv[:2] for argv in runner.asked].count(("apt-get", "update")) == 1
+
+
 def test_images_of_different_times_are_refused(updates: Updates) -> None:
     with pytest.raises(ImageError, match="one version of nginx, but 8, 9") as caught:
         updates.find(WEB, [VM, CONTAINER | {"nginx": "8"}], progress=print)
