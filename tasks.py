@@ -556,16 +556,21 @@ def show_summary(_: Context, html: str = "", markdown: bool = False, json: bool 
 
 @task(
     positional=["a", "b"],
-    help=JSON | {"a": f"{RESULT}.", "b": "The other, likewise.", "markdown": "Print Markdown."},
+    help=JSON
+    | {
+        "a": f"{RESULT}; or a set: its id, or a folder of results.",
+        "b": "The other, likewise.",
+        "markdown": "Print Markdown.",
+    },
 )
 @command
 def compare(_: Context, a: str, b: str, markdown: bool = False, json: bool = False) -> None:
-    """Compare two results of one exercise: two runs, or two hosts."""
+    """Compare two results, or two sets of them, as of two hosts."""
     from pairlab.report import pairing_terminal
     from pairlab.session import reports
 
     _at_most_one({"--markdown": markdown, "--json": json})
-    pairing_terminal.show_pairing(reports.compare(a, b), as_json=json, markdown=markdown)
+    pairing_terminal.show_comparison(reports.compare(a, b), as_json=json, markdown=markdown)
 
 
 @task(

@@ -1,4 +1,4 @@
-"""Two results of one exercise side by side: two runs, or two hosts."""
+"""Two results of one exercise side by side: two runs, or two hosts; and two sets of results."""
 
 from __future__ import annotations
 
@@ -69,6 +69,36 @@ class Pairing:
     disagreements: tuple[Disagreement, ...]
     agreed: int
     surroundings: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True)
+class SetPairing:
+    """Two sets of results side by side.
+
+    Attributes:
+        pairings: Of each exercise that both have, in A's order.
+        only: Exercises that A alone has, and those that B alone has.
+    """
+
+    pairings: tuple[Pairing, ...]
+    only: tuple[tuple[str, ...], tuple[str, ...]]
+
+
+def pair_sets(a: Sequence[RunResult], b: Sequence[RunResult]) -> SetPairing:
+    """Set two sets side by side, each with one result of an exercise.
+
+    Raises:
+        UsageError: They have no exercise in common.
+    """
+    ours, theirs = ({result.exercise: result for result in each} for each in (a, b))
+    both = [name for name in ours if name in theirs]
+    if not both:
+        raise UsageError(
+            f"A has results of {', '.join(ours)}, B of {', '.join(theirs)}: none of the same exercise",
+            hint="`invoke report.list` shows what can be compared",
+        )
+    only = (tuple(n for n in ours if n not in theirs), tuple(n for n in theirs if n not in ours))
+    return SetPairing(tuple(pair(ours[name], theirs[name]) for name in both), only)
 
 
 def pair(a: RunResult, b: RunResult) -> Pairing:

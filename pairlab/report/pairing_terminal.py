@@ -1,4 +1,4 @@
-"""Two results of one exercise side by side: on the terminal, as Markdown, as JSON."""
+"""Two results of one exercise, or two sets of them, side by side: on the terminal, as Markdown, as JSON."""
 
 from __future__ import annotations
 
@@ -12,10 +12,35 @@ from rich.text import Text
 
 from pairlab.render import render
 from pairlab.report import comparison, figures
-from pairlab.report.pairing import Pairing
+from pairlab.report.pairing import Pairing, SetPairing
 from pairlab.report.results_terminal import MIN_WIDTH, VERDICT_STYLES, plain
 
 GAP = 2
+
+
+def show_comparison(
+    found: Pairing | SetPairing,
+    *,
+    as_json: bool = False,
+    markdown: bool = False,
+    console: Console | None = None,
+) -> None:
+    """Two results; or two sets, exercise by exercise, and then which exercises one of them alone has."""
+    if isinstance(found, Pairing):
+        show_pairing(found, as_json=as_json, markdown=markdown, console=console)
+        return
+    if as_json:
+        print(json.dumps(asdict(found), indent=2))
+        return
+    if markdown:
+        print(render("report/pairings.md.j2", found=found, verdicts=comparison.VERDICTS), end="")
+        return
+    console = console or Console(highlight=False)
+    for pairing in found.pairings:
+        show_pairing(pairing, console=console)
+    for name, exercises in zip("AB", found.only, strict=True):
+        if exercises:
+            console.print(plain(f"only in {name}: {', '.join(exercises)}", "yellow"))
 
 
 def show_pairing(

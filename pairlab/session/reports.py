@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,14 @@ from pairlab.session.run_sets import find_sets
 
 if TYPE_CHECKING:
     from pairlab.report.html import Lesson
-    from pairlab.report.pairing import Pairing
+    from pairlab.report.pairing import Pairing, SetPairing
     from pairlab.report.summary import Summary
 
 LATEST = "latest"
 FILE_NAME = re.compile(r"\d{8}T\d{6}Z-(?P<exercise>.+)\.json")
 """Of a result: when it began, in UTC, then its exercise."""
+SET_ID = re.compile(r"\d{8}T\d{6}Z-.+(?<!\.json)")
+"""Of a set: when its command began, in UTC, then its lab."""
 
 
 def results_dir() -> Path:
@@ -209,20 +212,46 @@ def write_summary(out: Path) -> Path:
     return _write(as_page(summary()), out, "--html")
 
 
-def compare(a: str, b: str) -> Pairing:
-    """Two results of one exercise side by side.
+def compare(a: str, b: str) -> Pairing | SetPairing:
+    """Two results of one exercise side by side, or two sets of results, exercise by exercise.
 
     Args:
-        a: One, as `find` takes it.
-        b: The other.
+        a: One result, as `find` takes it; or a set's id, or a folder whose newest of each exercise are meant.
+        b: The other, likewise; beside a set, `latest` is the newest set.
 
     Raises:
-        UsageError: One is not there, or they are of different exercises.
-        ResultError: One cannot be read.
+        UsageError: One is not there, they have no exercise in common, or one is a result and one a set.
+        ResultError: A result that was named cannot be read.
     """
-    from pairlab.report.pairing import pair
+    from pairlab.report.pairing import pair, pair_sets
 
-    return pair(read(a), read(b))
+    single = [name for name in (a, b) if not _names_set(name)]
+    if len(single) == 2:
+        return pair(read(a), read(b))
+    if single and single != [LATEST]:
+        raise UsageError(
+            f"{single[0]} is one result, and the other is a set of them",
+            hint="give two results, or two sets: their ids, or folders of results",
+        )
+    return pair_sets(_all_of(a), _all_of(b))
+
+
+def _names_set(name: str) -> bool:
+    return Path(name).is_dir() or SET_ID.fullmatch(name) is not None
+
+
+def _all_of(name: str) -> list[RunResult]:
+    """The results of a set; or of a folder, of each exercise the newest complete one if there is one."""
+    if not Path(name).is_dir():
+        return _of_set(name)
+    found = []
+    for path in result_files([Path(name)]):
+        with suppress(ResultError):  # it may hold other files, too
+            found.append(read_result(path))
+    found.sort(key=lambda result: (result.complete, result.started))
+    if not found:
+        raise UsageError(f"there are no results in {name}", hint="give the --out of an `exercise.run`")
+    return list({result.exercise: result for result in found}.values())
 
 
 def export(names: Sequence[str], out: Path | None, *, as_json: bool) -> tuple[str, list[str]]:

@@ -13,8 +13,8 @@ from rich.console import Console
 from pairlab.differences import Row, SummaryCell
 from pairlab.errors import UsageError
 from pairlab.model import SideName
-from pairlab.report.pairing import Pair, Pairing, pair
-from pairlab.report.pairing_terminal import show_pairing
+from pairlab.report.pairing import Pair, Pairing, pair, pair_sets
+from pairlab.report.pairing_terminal import show_comparison, show_pairing
 from pairlab.results import Figure, Finding, RunResult
 from tests.hostile_texts import TERMINAL, hostile
 from tests.report_worlds import cut_short, patch_result, small_result
@@ -180,3 +180,29 @@ def test_json_has_all_of_it(capsys: pytest.CaptureFixture[str]) -> None:
     document = json.loads(capsys.readouterr().out)
     assert document["exercise"] == "patch"
     assert len(document["pairs"]) == 6 * len(patch_result().figures)
+
+
+def test_two_sets_are_compared_exercise_by_exercise(capsys: pytest.CaptureFixture[str]) -> None:
+    def named(exercise: str) -> RunResult:
+        return startup([1, 2, 3], [1, 2, 3]).model_copy(update={"exercise": exercise})
+
+    found = pair_sets([named("scale"), named("patch"), named("stack")], [named("stack"), named("scale")])
+    assert [pairing.exercise for pairing in found.pairings] == ["scale", "stack"]
+    assert found.only == (("patch",), ())
+    file = io.StringIO()
+    show_comparison(found, console=Console(file=file, width=100, highlight=False))
+    assert [file.getvalue().count(f"{name}: Startup") for name in ("scale", "stack", "patch")] == [1, 1, 0]
+    assert file.getvalue().splitlines()[-1] == "only in A: patch"
+    other_way = pair_sets([named("stack")], [named("*new*"), named("stack")])
+    show_comparison(other_way, markdown=True)
+    text = capsys.readouterr().out
+    assert MarkdownIt("commonmark").enable("table").render(text).count("<table>") == 1
+    assert text.rstrip().splitlines()[-1] == r"Only in B: \*new\*"
+    show_comparison(found, as_json=True)
+    document = json.loads(capsys.readouterr().out)
+    assert [pairing["exercise"] for pairing in document["pairings"]] == ["scale", "stack"]
+    assert document["only"] == [["patch"], []]
+    show_comparison(pair(named("scale"), named("scale")), as_json=True)
+    assert json.loads(capsys.readouterr().out)["exercise"] == "scale"
+    with pytest.raises(UsageError, match="A has results of scale, B of stack: none of the same exercise"):
+        pair_sets([named("scale")], [named("stack")])

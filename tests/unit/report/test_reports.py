@@ -13,6 +13,7 @@ from pairlab.circumstances import RunSet
 from pairlab.differences import Row
 from pairlab.errors import ResultError, UsageError
 from pairlab.model import data_dir
+from pairlab.report.pairing import Pairing, SetPairing
 from pairlab.result_files import write_result
 from pairlab.session import reports
 from tests.report_worlds import cut_short, patch_result
@@ -100,6 +101,41 @@ def test_the_page_has_the_newest_of_each_exercise(stored: Path, tmp_path: Path) 
     assert text.index("Patching a running service") < text.index("Scaling out")
     reports.write_html(["scale-out"], out)
     assert "Patching a running service" not in out.read_text(encoding="utf-8")
+
+
+def test_sets_and_folders_are_compared_exercise_by_exercise(stored: Path, tmp_path: Path) -> None:
+    def keep(folder: Path, at: str, exercise: str, lab: str) -> None:
+        run_set = RunSet(id=f"20261126T000000Z-{lab}", exercises=["scale-out", "patch"], repeat=None)
+        changes = {"exercise": exercise, "title": f"{exercise} of {lab}", "run_set": run_set}
+        write_result(patch_result().model_copy(update=changes), folder / f"{at}-{exercise}.json")
+
+    for lab, number in (("one", 0), ("two", 1)):
+        keep(stored, f"20261126T00000{number}Z", "patch", lab)
+    keep(stored, "20261126T000005Z", "scale-out", "two")
+    other = tmp_path / "other"
+    keep(other, "20261126T000000Z", "patch", "three")
+    write_result(cut_short(patch_result()), other / "20261127T000000Z-patch.json")
+    (other / "notes.json").write_text("{}")
+
+    def compared(a: str, b: str) -> tuple[list[str], tuple[tuple[str, ...], tuple[str, ...]]]:
+        found = reports.compare(a, b)
+        assert isinstance(found, SetPairing)
+        assert found.pairings[0].incomplete == ("", "")
+        return [pairing.title for pairing in found.pairings], found.only
+
+    one, two = "20261126T000000Z-one", "20261126T000000Z-two"
+    assert compared(one, two) == (["patch of one"], ((), ("scale-out",)))
+    assert compared("latest", one) == (["patch of two"], (("scale-out",), ()))
+    assert compared(str(other), two) == (["patch of three"], ((), ("scale-out",)))
+    assert isinstance(reports.compare("patch", "20261126T000000Z-patch.json"), Pairing)
+    (tmp_path / "empty").mkdir()
+    for a, b, told in (
+        (one, "patch", "patch is one result"),
+        ("20261126T000000Z-nosuch", one, "there is no set"),
+        (str(tmp_path / "empty"), one, "there are no results in"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            reports.compare(a, b)
 
 
 def test_the_results_of_one_command_make_one_page(stored: Path, tmp_path: Path) -> None:
