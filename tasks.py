@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 import signal
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from invoke.collection import Collection
 from invoke.context import Context
+from invoke.exceptions import Exit
 from invoke.parser.argument import Argument
+from invoke.parser.parser import ParseMachine
 from invoke.tasks import Task, task
 
 if TYPE_CHECKING:
@@ -110,6 +113,21 @@ def _tell(error: LabError | OSError) -> int:
     return 2 if isinstance(told, UsageError) else 1
 
 
+def _refuse(machine: ParseMachine, problem: str) -> NoReturn:
+    """Tell of bad usage as of any other; invoke itself would exit with 1 and say no next step."""
+    name = machine.context.name if machine.context else None
+    known = f"`invoke --help {name}` shows what it takes" if name else "`invoke --list` shows every command"
+    raise _refusal(problem, hint=known)
+
+
+def _refusal(problem: str, *, hint: str) -> Exit:
+    """Bad usage that is seen while invoke still reads the command line."""
+    return Exit(f"error: {problem}\n  next: {hint}", code=2)
+
+
+ParseMachine.error = _refuse  # type: ignore[assignment]
+
+
 class _NamesOrAll(Task[Any]):
     """A task whose positional argument `names` is not missing where `--all` is given."""
 
@@ -132,6 +150,40 @@ class _Names(Argument):
     @value.setter
     def value(self, given: str) -> None:
         self.set_value(given)
+
+
+class _Executing(Task[Any]):
+    """A task whose positional argument `command` may also stand after `--`, word by word."""
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """The arguments, with one that knows of `--`."""
+        arguments = super().get_arguments(ignore_unknown_help)
+        return [_Command(argument) if argument.name == "command" else argument for argument in arguments]
+
+
+class _Command(Argument):
+    def __init__(self, usual: Argument) -> None:
+        super().__init__(names=usual.names, help=usual.help, positional=True)
+
+    @property
+    def value(self) -> Any:
+        return "" if self._value is None and _words_after("--") else self._value
+
+    @value.setter
+    def value(self, given: str) -> None:
+        # invoke would take the command's own options for its own, or for those of `lab.exec`.
+        after = _words_after(given)
+        if after and not after[0].startswith("--lab"):
+            raise _refusal(
+                f"the command is not one word: {shlex.join([given, *after])}",
+                hint="quote all of it, or write it after `--`, as in: invoke lab.exec vm/0 -- ls -la",
+            )
+        self.set_value(given)
+
+
+def _words_after(word: str) -> list[str]:
+    """What the command line has after a word; what invoke itself keeps of it has lost its quotes."""
+    return sys.argv[sys.argv.index(word) + 1 :] if word in sys.argv else []
 
 
 def _progress(line: str) -> None:
@@ -165,6 +217,8 @@ def _overrides(vms: str | None, replicas: str | None, set_: list[str]) -> dict[s
         key, separator, value = item.partition("=")
         if not separator:
             raise UsageError(f"--set {item!r} has no value", hint="write --set KEY=VALUE")
+        if overrides.get(key) is not None:
+            raise UsageError(f"{key} is set twice: {overrides[key]} and {value}", hint="give it once")
         overrides[key] = value
     return overrides
 
@@ -175,6 +229,14 @@ def _at_most_one(options: dict[str, Any]) -> None:
     given = [option for option, value in options.items() if value]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} exclude each other", hint="give one of them")
+
+
+def _number(option: str, given: str) -> int:
+    from pairlab.errors import UsageError
+
+    if not given.isdecimal():
+        raise UsageError(f"{option} takes a whole number, not {given!r}", hint=f"such as {option} 3")
+    return int(given)
 
 
 @task(help=LAB | JSON)
@@ -274,11 +336,12 @@ def shell(_: Context, instance: str, lab: str = DEFAULT_LAB) -> None:
 
 @task(
     name="exec",
+    klass=_Executing,
     positional=["instance", "command"],
     help=LAB
     | {
         "instance": "Which one, such as vm/0.",
-        "command": "What to run, one quoted string; no shell reads it.",
+        "command": "What to run: one quoted string, or words after `--`; no shell reads it.",
     },
 )
 @daemon_command
@@ -286,7 +349,8 @@ def exec_(_: Context, instance: str, command: str, lab: str = DEFAULT_LAB) -> No
     """Run a command in an instance of either side."""
     from pairlab.session import access
 
-    sys.exit(access.execute(_bench(), lab, instance, command, print))
+    whole = f"{command} {shlex.join(_words_after('--'))}"
+    sys.exit(access.execute(_bench(), lab, instance, whole, print))
 
 
 @task(
@@ -295,12 +359,13 @@ def exec_(_: Context, instance: str, command: str, lab: str = DEFAULT_LAB) -> No
     | {"instance": "Which one, such as vm/0.", "lines": "How many.", "follow": "Go on with new ones."},
 )
 @daemon_command
-def logs(_: Context, instance: str, lab: str = DEFAULT_LAB, lines: int = 100, follow: bool = False) -> None:
+def logs(_: Context, instance: str, lab: str = DEFAULT_LAB, lines: str = "100", follow: bool = False) -> None:
     """Show an instance's log."""
     from pairlab.session import access
 
     show = functools.partial(print, flush=True)  # into a pipe too, line by line
-    access.logs(_bench(), lab, instance, lines=lines, follow=follow, on_line=show)
+    count = _number("--lines", lines)
+    access.logs(_bench(), lab, instance, lines=count, follow=follow, on_line=show)
 
 
 @task(positional=["instance"], help=LAB | {"instance": "Which virtual machine, such as vm/0."})
@@ -322,7 +387,7 @@ def console(_: Context, instance: str, lab: str = DEFAULT_LAB) -> None:
 )
 @lab_command
 def down(
-    _: Context, lab: str = DEFAULT_LAB, all_: bool = False, orphans: bool = False, yes: bool = False
+    _: Context, lab: str | None = None, all_: bool = False, orphans: bool = False, yes: bool = False
 ) -> None:
     """Destroy a lab, and say what was removed."""
     from pairlab.errors import LabError
@@ -330,15 +395,21 @@ def down(
     from pairlab.report import terminal
     from pairlab.session import lab as session_lab
 
+    _at_most_one({"--lab": lab is not None, "--all": all_})
     bench, confirm, status = _bench(), _confirm(yes), 0
-    for name in session_lab.labs(bench) if all_ else [check_lab_name(lab)]:
-        if confirm(f"destroy lab {name!r} and everything in it?"):
-            try:
-                removed = session_lab.down(bench, name, orphans=orphans)
-            except (LabError, OSError) as error:  # the next one of --all may go nevertheless
-                status = _tell(error)
-            else:
-                terminal.show_removed(name, removed)
+    named = check_lab_name(DEFAULT_LAB if lab is None else lab)
+    if not all_ and not orphans:
+        session_lab.refuse_unknown(bench, named)
+    for name in session_lab.labs(bench) if all_ else [named]:
+        if not confirm(f"destroy lab {name!r} and everything in it?"):
+            print(f"lab {name}: it stays")
+            continue
+        try:
+            removed = session_lab.down(bench, name, orphans=orphans)
+        except (LabError, OSError) as error:  # the next one of --all may go nevertheless
+            status = _tell(error)
+        else:
+            terminal.show_removed(name, removed)
     sys.exit(status)
 
 
@@ -429,6 +500,8 @@ def prune(_: Context, yes: bool = False) -> None:
 
     if _confirm(yes)("remove every image that no lab uses?"):
         terminal.show_images(images.prune_images(_bench()), as_json=False)
+    else:
+        print("all images stay")
 
 
 @task(name="list", help=JSON)
@@ -464,7 +537,7 @@ def run_exercise(
     names: str,
     all_: bool = False,
     lab: str = DEFAULT_LAB,
-    repeat: int = 0,
+    repeat: str = "0",
     ephemeral: bool = False,
     step: bool = False,
     resume: bool = False,
@@ -477,7 +550,9 @@ def run_exercise(
     from pairlab.session import exercises, host
     from pairlab.session import lab as session_lab
 
-    wanted, repetitions = exercises.chosen(names, every=all_), repeat or (1 if step and not resume else None)
+    _at_most_one({"--step": step, "--json": json})
+    wanted = exercises.chosen(names, every=all_)
+    repetitions = _number("--repeat", repeat) or (1 if step and not resume else None)
     folder = Path(out) if out else None
     exercises.check(lab, repeat=repetitions, ephemeral=ephemeral, out=folder)
     bench = _bench()
@@ -634,27 +709,30 @@ def test(context: Context, only: str = "", yes: bool = False) -> None:
 @command
 def deep(context: Context, only: str = "", yes: bool = False) -> None:
     """Set this host up, then run the slow tests of the suite."""
-    _run_tests(context, f"-m deep {only}", yes)
+    _run_tests(context, only, yes, "-m", "deep")
 
 
-def _run_tests(context: Context, words: str, yes: bool) -> None:
-    import shlex
-
+def _run_tests(context: Context, only: str, yes: bool, *options: str) -> None:
+    from pairlab.errors import UsageError
     from pairlab.host.packages import TEST_PACKAGES
     from pairlab.model import Settings
     from pairlab.session import host
 
+    try:
+        words = shlex.split(only)
+    except ValueError as error:
+        problem = f"--only {only!r} is not well quoted: {error}"
+        raise UsageError(problem, hint="quote it as a shell would") from error
     host.setup(_bench(), Settings(), _confirm(yes), packages=TEST_PACKAGES)
     _enter_groups()
-    context.run(shlex.join([sys.executable, "-m", "pytest", *shlex.split(words)]), pty=sys.stdout.isatty())
+    argv = [sys.executable, "-m", "pytest", *options, *words]
+    context.run(shlex.join(argv), pty=sys.stdout.isatty())
 
 
 @task
 @daemon_command
 def bench(context: Context) -> None:
     """Time a lab against the raw tools, and print the ratios."""
-    import shlex
-
     context.run(shlex.join([sys.executable, "-m", "benchmarks"]), pty=sys.stdout.isatty())
 
 

@@ -73,8 +73,10 @@ def chosen(text: str, *, every: bool) -> list[str]:
     """The exercises that a command line names, separated by commas, or every one.
 
     Raises:
-        UsageError: One does not exist or is named twice, or none was named.
+        UsageError: One does not exist or is named twice, none was named, or some and every one.
     """
+    if text and every:
+        raise UsageError(f"{text} and --all exclude each other", hint="give names, or --all without any")
     wanted = exercise.as_taught() if every else [word for word in re.split(r"[,\s]+", text) if word]
     if not wanted:
         raise UsageError("no exercise was named", hint=f"known exercises: {', '.join(exercise.names())}")

@@ -9,7 +9,7 @@ from types import ModuleType
 from typing import Any
 
 from pairlab.engine.state_files import StateFiles, backend_address
-from pairlab.errors import ConflictError
+from pairlab.errors import ConflictError, UsageError
 from pairlab.host.accelerator import accelerator
 from pairlab.model import (
     ContainerImage,
@@ -32,11 +32,11 @@ from pairlab.session.images import ensure_images, with_guest
 from pairlab.session.keys import ensure_keys
 from pairlab.session.readiness import await_ready
 from pairlab.session.rollbacks import telling_rollbacks
-from pairlab.session.settings import load_settings
+from pairlab.session.settings import declared_labs, load_settings
 from pairlab.session.spec import load_stack, record_spec, tiers_of
 from pairlab.session.teardown import down as down
 from pairlab.session.teardown import recover, refuse_strangers
-from pairlab.session.workbench import Confirm, Workbench, last_settings
+from pairlab.session.workbench import Confirm, Workbench, known_labs, last_settings
 
 
 @dataclass(frozen=True)
@@ -192,6 +192,21 @@ def labs(bench: Workbench) -> list[str]:
     """Names of all labs in this state backend; one of files is read without the Pulumi CLI."""
     files = StateFiles.of(backend_address(state_dir()))
     return files.labs() if files else bench.engine(Settings()).labs()
+
+
+def refuse_unknown(bench: Workbench, lab: str) -> None:
+    """Refuse to take down what was never declared: its name is mistyped, most likely.
+
+    Raises:
+        UsageError: Neither settings, nor records, nor the state know such a lab.
+    """
+    known = {*declared_labs(), *known_labs(), *labs(bench)}
+    if lab not in known:
+        raise UsageError(
+            f"there is no lab {lab!r}",
+            hint=f"known labs: {', '.join(sorted(known))}; `invoke lab.down --lab {lab} --orphans` removes "
+            "what has that name all the same",
+        )
 
 
 def refuse_known(lab: str) -> None:

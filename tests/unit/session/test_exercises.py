@@ -40,6 +40,8 @@ def test_names_are_separated_by_commas_and_must_exist() -> None:
     for wrong, told in (("", "no exercise was named"), ("patsch", "'patsch'"), ("patch,patch", "twice")):
         with pytest.raises(UsageError, match=told):
             chosen(wrong, every=False)
+    with pytest.raises(UsageError, match="patch and --all exclude each other"):
+        chosen("patch", every=True)
 
 
 def test_two_commands_do_not_run_exercises_on_one_lab() -> None:
@@ -110,7 +112,7 @@ def test_what_cannot_be_run_is_refused_before_anything_is_made(
     for words, told in (
         ({"lab": "../x"}, "'../x' cannot name a lab"),
         ({"out": f"{tmp_path}/file/results"}, f"{tmp_path}/file is not a directory"),
-        ({"repeat": 101}, "101 repetitions are not possible"),
+        ({"repeat": "101"}, "101 repetitions are not possible"),
         ({"names": "patsch"}, "'patsch'"),
     ):
         with pytest.raises(SystemExit) as ended:
