@@ -264,7 +264,7 @@ def setup(_: Context, yes: bool = False, undo: bool = False) -> None:
         print("this host is set up")
 
 
-@task(iterable=["set_"], help=LAB | SETTINGS | {"markdown": "Print Markdown, for a pull request."})
+@task(iterable=["set_"], help=LAB | SETTINGS | YES | {"markdown": "Print Markdown, for a pull request."})
 @command
 def preview(
     _: Context,
@@ -273,13 +273,17 @@ def preview(
     replicas: str | None = None,
     set_: list[str] | None = None,
     markdown: bool = False,
+    yes: bool = False,
 ) -> None:
     """Show what lab.up would change; needs no daemon."""
     from pairlab.report import terminal
+    from pairlab.session import host
     from pairlab.session import lab as session_lab
 
-    outcome = session_lab.preview(_bench(), lab, _overrides(vms, replicas, set_ or []))
-    terminal.show_preview(lab, outcome, markdown=markdown)
+    bench, overrides = _bench(), _overrides(vms, replicas, set_ or [])
+    session_lab.check(lab, overrides)
+    host.get_cli(bench, _confirm(yes))
+    terminal.show_preview(lab, session_lab.preview(bench, lab, overrides), markdown=markdown)
 
 
 @task(iterable=["set_"], help=LAB | SETTINGS | YES)

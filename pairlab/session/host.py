@@ -67,6 +67,22 @@ def setup(bench: Workbench, settings: Settings, confirm: Confirm, packages: Sequ
     return True
 
 
+def get_cli(bench: Workbench, confirm: Confirm) -> None:
+    """Get the Pulumi CLI where there is none, after asking: it needs no root, and a preview nothing else.
+
+    Raises:
+        UsageError: The answer was no.
+        EngineError: It cannot be got.
+    """
+    step = _cli_step(bench)
+    if step.done():
+        return
+    _announce(bench, "a preview needs the Pulumi CLI; this will", [step.change])
+    if not confirm("get the Pulumi CLI?"):
+        raise UsageError("there is no Pulumi CLI", hint="answer yes, or put one on PATH")
+    step.apply(bench.progress)
+
+
 def undo_setup(bench: Workbench, confirm: Confirm) -> list[str]:
     """Stop what `setup` started, after saying what that is, and asking.
 

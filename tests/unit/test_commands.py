@@ -150,3 +150,20 @@ def test_who_answers_no_is_told_that_all_stays(
     assert invoke("image.prune") == 0
     assert capsys.readouterr().out == "lab dev: it stays\nall images stay\n"
     assert taken_down == []
+
+
+def test_a_preview_gets_the_pulumi_cli_once_its_settings_are_right(
+    invoke: Invoke, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+
+    def preview(*_: object) -> Outcome:
+        done.append("shown")
+        return Outcome([], 0.0, 0.0)
+
+    monkeypatch.setattr(host, "get_cli", lambda *_: done.append("got"))
+    monkeypatch.setattr(labs, "preview", preview)
+    assert invoke("lab.preview", "--lab", "dev", "--vms", "-1") == 2
+    assert done == []
+    assert invoke("lab.preview", "--lab", "dev") == 0
+    assert done == ["got", "shown"]

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from pairlab.errors import EngineError
+from pairlab.errors import EngineError, UsageError
 from pairlab.model import (
     Accelerator,
     ContainerImage,
@@ -22,6 +22,7 @@ from pairlab.model import (
     lab_dir,
     placeholder_spec,
 )
+from pairlab.session import host
 from pairlab.session import lab as labs
 from pairlab.session.exclusive import changing
 from pairlab.session.spec import record_spec
@@ -98,6 +99,23 @@ def test_no_pulumi_cli_is_got_unasked(state: Path) -> None:
             run()
         assert "lab.setup" in refused.value.hint
     assert not (state / "cache" / "pulumi").exists()
+
+
+def test_the_pulumi_cli_alone_is_got_after_asking(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    got: list[bool] = []
+    monkeypatch.setattr(
+        "pairlab.engine.cli.pulumi_cli", lambda *_, allow_install, **__: got.append(allow_install)
+    )
+    told: list[str] = []
+    bench = Workbench(told.append, cache=state / "cache")
+    with pytest.raises(UsageError, match="there is no Pulumi CLI"):
+        host.get_cli(bench, lambda _: False)
+    assert got == []
+    assert "get the Pulumi CLI into" in told[-1]
+    host.get_cli(bench, lambda _: True)
+    assert got == [True]
+    monkeypatch.setattr("pairlab.engine.cli.find_cli", lambda *_: "there")
+    host.get_cli(bench, lambda _: pytest.fail("asked needlessly"))
 
 
 def test_labs_in_files_are_listed_without_a_pulumi_cli(state: Path) -> None:
