@@ -316,7 +316,8 @@ def status(_: Context, lab: str = DEFAULT_LAB, json: bool = False, watch: bool =
     from pairlab.session import access
 
     bench = _bench()
-    terminal.show_status(lambda: access.status(bench, lab), as_json=json, watch=watch)
+    shown = terminal.show_status(lambda: access.status(bench, lab), as_json=json, watch=watch)
+    sys.exit(1 if shown.problems else 0)
 
 
 @task(name="list", help=JSON)

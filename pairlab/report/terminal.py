@@ -143,8 +143,8 @@ def _counted(changes: Sequence[Change]) -> str:
     return f"{len(changes)} resource{'s' if len(changes) > 1 else ''} changed"
 
 
-def show_status(read: Callable[[], Any], *, as_json: bool, watch: bool) -> None:
-    """Both sides of a lab; with `watch`, until interrupted."""
+def show_status(read: Callable[[], Any], *, as_json: bool, watch: bool) -> Any:
+    """Both sides of a lab, which it returns; with `watch`, again and again until interrupted."""
     console = Console(highlight=False)
     if watch and console.is_terminal and not as_json:
         with Live(status_table(read()), console=console, auto_refresh=False) as live:
@@ -152,12 +152,13 @@ def show_status(read: Callable[[], Any], *, as_json: bool, watch: bool) -> None:
                 time.sleep(WATCH_S)
                 live.update(status_table(read()), refresh=True)
     while True:
+        status = read()
         if as_json:
-            _print_json(read().as_json())
+            _print_json(status.as_json())
         else:
-            console.print(status_table(read()))
+            console.print(status_table(status))
         if not watch:
-            return
+            return status
         time.sleep(WATCH_S)
 
 

@@ -152,6 +152,22 @@ def test_who_answers_no_is_told_that_all_stays(
     assert taken_down == []
 
 
+@pytest.mark.parametrize("json", [[], ["--json"]])
+def test_a_side_that_cannot_be_asked_is_shown_and_fails_the_command(
+    json: list[str], invoke: Invoke, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problems: list[str] = []
+    found = LabStatus("dev", Accelerator.KVM, [], [], ["vm/0 is paused"], problems)
+    monkeypatch.setattr(access, "status", lambda *_: found)
+    assert invoke("lab.status", *json) == 0
+    problems.append("vm: libvirtd does not answer")
+    capsys.readouterr()
+    assert invoke("lab.status", *json) == 1
+    shown = capsys.readouterr().out
+    assert "vm/0 is paused" in shown
+    assert "libvirtd does not answer" in shown
+
+
 def test_a_preview_gets_the_pulumi_cli_once_its_settings_are_right(
     invoke: Invoke, monkeypatch: pytest.MonkeyPatch
 ) -> None:
