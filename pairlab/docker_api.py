@@ -39,8 +39,7 @@ def open_api(host: str, ssh_opts: Sequence[str] = ()) -> APIClient:
         probe = _through(tunnel, OLDEST_API)
         return _through(tunnel, probe.version(api_version=False)["ApiVersion"])
     except (DockerException, requests.RequestException) as error:
-        said = (tunnel.complaint() if tunnel else "") or cause(error)
-        raise HostError(f"Docker does not answer at {host}: {said}", hint=_remedy(host, said)) from error
+        raise no_answer(host, error, tunnel.complaint() if tunnel else "") from error
 
 
 def ssh_argv(host: str, ssh_opts: Sequence[str]) -> list[str]:
@@ -55,8 +54,20 @@ def ssh_argv(host: str, ssh_opts: Sequence[str]) -> list[str]:
     return [*command, "--", address.hostname or "", "docker system dial-stdio"]
 
 
-def cause(error: BaseException) -> str:
-    """The innermost reason of a failed request, in words."""
+def no_answer(host: str, error: Exception, said: str = "") -> HostError:
+    """The error for an engine that does not answer.
+
+    Args:
+        host: Its address.
+        error: How a request failed.
+        said: Why, where something says it better than the error.
+    """
+    why = said or _cause(error)
+    return HostError(f"Docker does not answer at {host}: {why}", hint=_remedy(host, why))
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason of a failed request, in words: what wraps around it says nothing to a reader."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     return str(getattr(error, "strerror", None) or error)

@@ -12,6 +12,7 @@ from typing import Any
 
 from pairlab.errors import CommandError, HostError
 from pairlab.host.groups import account_name
+from pairlab.libvirt_api import dialled
 from pairlab.model import Settings
 from pairlab.progress import Progress
 from pairlab.run import Completed, Runner
@@ -152,7 +153,7 @@ class Host:
 
     def virsh(self, *words: str) -> str | None:
         """What virsh prints; None if libvirt does not answer."""
-        return self._ask(["virsh", "-c", self.settings.libvirt_uri, *words], self.local_libvirt)
+        return self._ask(["virsh", "-c", dialled(self.settings.libvirt_uri), *words], self.local_libvirt)
 
     def _ask(self, argv: list[str], local: bool) -> str | None:
         # An account that has just joined the daemons' groups is not yet let in: root asks for it.

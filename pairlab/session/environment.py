@@ -12,6 +12,7 @@ from pairlab.circumstances import Environment
 from pairlab.engine.cli import find_cli
 from pairlab.engine.plugins import choose_plugins
 from pairlab.host.accelerator import accelerator
+from pairlab.libvirt_api import dialled
 from pairlab.model import PROJECT, LabSpec, Settings
 from pairlab.session.settings import ROOT
 from pairlab.session.workbench import Workbench
@@ -35,7 +36,7 @@ def look_around(bench: Workbench, spec: LabSpec) -> Environment:
     settings = spec.settings
     programs = {PROJECT: tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]}
     for name, argv in VERSIONS.items():
-        line = [word.format(docker=settings.docker_host, libvirt=settings.libvirt_uri)
+        line = [word.format(docker=settings.docker_host, libvirt=dialled(settings.libvirt_uri))
                 if word in ("{docker}", "{libvirt}") else word for word in argv]  # fmt: skip
         printed = bench.runner.run(line).stdout
         found = DAEMON.search(printed)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 from pairlab.errors import HostError, SideError
+from pairlab.libvirt_api import dialled, remedy
 from pairlab.model import METADATA_NAMESPACE, PROJECT
 from pairlab.side import SideContext
 from pairlab.side._libvirt_holdings import Holdings, holdings, overlay_bytes
@@ -66,12 +67,12 @@ class LibvirtObjects:
                 ) from error
             raise HostError(
                 f"libvirt does not answer at {self.uri}: {error}",
-                hint="run `invoke lab.setup`, which starts the daemon and says if you may not use it",
+                hint=remedy(self.uri, str(error)),
             ) from error
 
     def open(self, libvirt: Any) -> Any:
         """A new connection, for the caller to close."""
-        return libvirt.open(self.uri)
+        return libvirt.open(dialled(self.uri))
 
     def connection(self, libvirt: Any) -> Any:
         """The shared connection, opened anew if the daemon was restarted."""

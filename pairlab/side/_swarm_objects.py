@@ -41,11 +41,11 @@ class SwarmObjects:
         import docker.errors
         import requests
 
+        from pairlab.docker_api import no_answer, open_api
+
         try:
             if self._api is None:
-                self._api = docker.APIClient(
-                    base_url=self.host, version="auto", use_ssh_client=self.host.startswith("ssh://")
-                )
+                self._api = open_api(self.host)
             yield self._api
         except docker.errors.APIError as error:
             if error.status_code == NO_MANAGER:
@@ -58,10 +58,7 @@ class SwarmObjects:
                 hint="`invoke lab.doctor` checks the engine",
             ) from error
         except (docker.errors.DockerException, requests.RequestException) as error:
-            raise HostError(
-                f"Docker does not answer at {self.host}: {_cause(error)}",
-                hint="run `invoke lab.setup`, which starts the daemon and says if you may not use it",
-            ) from error
+            raise no_answer(self.host, error) from error
 
     def close(self) -> None:
         """Close connections to the engine."""
@@ -234,10 +231,3 @@ def _ignoring(codes: int | tuple[int, ...], call: Callable[..., Any], *args: Any
     except docker.errors.APIError as error:
         if error.status_code not in (codes if isinstance(codes, tuple) else (codes,)):
             raise
-
-
-def _cause(error: BaseException) -> str:
-    """The innermost reason: what the HTTP library wraps around it says nothing to a reader."""
-    while isinstance(inner := error.__cause__ or error.__context__, BaseException):
-        error = inner
-    return getattr(error, "strerror", None) or str(error)

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 from pairlab.errors import HostError, SideError
+from pairlab.libvirt_api import dialled
 from pairlab.model import GUEST_USER, PROJECT, Instance, Layer, Operation, SideName
 from pairlab.run import Runner
 from pairlab.side import Footprint, Given, SideContext, Started, _process, pick
@@ -246,7 +247,8 @@ class LabSide:
     def console(self, index: int, *, tier: str = "") -> int:
         """See `Side.console`."""
         domain = self._running(index, tier).handle
-        return self._context.local.interactive(["virsh", "--connect", self._objects.uri, "console", domain])
+        uri = dialled(self._objects.uri)
+        return self._context.local.interactive(["virsh", "--connect", uri, "console", domain])
 
     @contextmanager
     def watching(self) -> Iterator[None]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pairlab.errors import PluginError
+from pairlab.libvirt_api import GROUP_HINT, remedy
 
-GROUP_HINT = "add this account to the group `libvirt` and log in again, or use sudo"
 SPACE_HINT = "free some space there, for instance with `invoke image.prune`"
 
 HINTS_BY_WORDS: tuple[tuple[str, str], ...] = (
@@ -24,14 +24,7 @@ HINTS_BY_WORDS: tuple[tuple[str, str], ...] = (
 def connect_failure(error: Any, uri: str) -> PluginError:
     """The error for a connection that could not be opened."""
     said = str(error).strip()
-    if "+ssh" in uri:
-        keys = "the key (keyfile=) and the host key (known_hosts=) must fit"
-        hint = f"does `virsh -c '{uri}' version` work? {keys}"
-    elif "Permission denied" in said or "authentication" in said.lower():
-        hint = GROUP_HINT
-    else:
-        hint = "start it with `invoke lab.setup`"
-    return PluginError(f"libvirt does not answer at {uri}: {said}", hint=hint)
+    return PluginError(f"libvirt does not answer at {uri}: {said}", hint=remedy(uri, said))
 
 
 def operation_failure(error: Any, what: str, uri: str) -> PluginError:

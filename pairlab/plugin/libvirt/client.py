@@ -10,8 +10,8 @@ from functools import cache
 from typing import Any
 
 from pairlab.errors import PluginError
+from pairlab.libvirt_api import dialled
 from pairlab.plugin.libvirt._failures import connect_failure, operation_failure
-from pairlab.plugin.libvirt._ssh import dialled
 from pairlab.plugin.resource import Property, Values
 
 DEFAULT_URI = "qemu:///system"

@@ -137,6 +137,12 @@ def test_daemons_of_another_machine_are_left_alone(tmp_path: Path) -> None:
     assert not any(line.startswith(("docker", "virsh")) for line in runner.lines())
 
 
+def test_virsh_knows_libvirts_machine_by_the_host_key_that_its_address_pins(tmp_path: Path) -> None:
+    runner = AnsweringRunner({"virsh -c qemu+ssh://far/system?command=/": "it answers"})
+    settings = Settings(libvirt_uri="qemu+ssh://far/system?known_hosts=/pinned")
+    assert Host(runner, runner, tmp_path, settings, "", False).virsh("uri") == "it answers"
+
+
 def starting(alive: Alive, runner: AnsweringRunner, name: str, start: str, ask: str, answer: str) -> None:
     """A daemon runs, and answers, once it was started."""
     del alive[name]

@@ -12,10 +12,10 @@ import libvirt
 import pytest
 
 from pairlab.errors import PluginError
+from pairlab.libvirt_api import dialled
 from pairlab.plugin.libvirt._domain_network import network_of
 from pairlab.plugin.libvirt._failures import connect_failure, operation_failure
 from pairlab.plugin.libvirt._source import open_source
-from pairlab.plugin.libvirt._ssh import dialled
 from pairlab.plugin.libvirt._storage import pool_named
 from pairlab.plugin.libvirt.client import Client, connect, open_connection
 

@@ -1,4 +1,4 @@
-"""libvirt over ssh with a pinned host key: the ssh command, told which key is the right one."""
+"""libvirt's API by an address: this machine's, or another one's by ssh with a pinned host key."""
 
 from __future__ import annotations
 
@@ -11,6 +11,27 @@ from pathlib import Path
 
 STRICTNESS = {"normal": "yes", "auto": "accept-new", "ignore": "no"}
 """libvirt's `known_hosts_verify` -> ssh's StrictHostKeyChecking."""
+GROUP_HINT = "add this account to the group `libvirt` and log in again, or use sudo"
+
+
+def is_elsewhere(uri: str) -> bool:
+    """Whether libvirt's address is another machine's."""
+    return bool(urllib.parse.urlsplit(uri).hostname)
+
+
+def remedy(uri: str, said: str) -> str:
+    """The next step where libvirt does not answer.
+
+    Args:
+        uri: Its address.
+        said: What was said of the failure.
+    """
+    if "+ssh" in uri:
+        keys = "the key (keyfile=) and the host key (known_hosts=) must fit"
+        return f"does `virsh -c '{uri}' version` work? {keys}"
+    if "Permission denied" in said or "authentication" in said.lower():
+        return GROUP_HINT
+    return "start it with `invoke lab.setup`"
 
 
 def dialled(uri: str) -> str:
