@@ -19,6 +19,11 @@ CHUNK_BYTES = 262_120
 """The largest piece that one message of libvirt's stream protocol carries; larger sends are split anew."""
 BUSY_POLL_S = 0.1
 ZEROS = bytes(CHUNK_BYTES)
+OPEN_MODE, PRIVATE_MODE = "0644", "0600"
+"""Permissions of a file that others may read, and of one that its owner alone may.
+
+libvirt hands a disk to QEMU's account when a domain starts.
+"""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class VolumeSpec:
     name: str
     capacity_bytes: int
     format: str
-    mode: str = "0644"
+    mode: str = OPEN_MODE
     base: tuple[str, str] | None = None
 
     def to_xml(self) -> str:

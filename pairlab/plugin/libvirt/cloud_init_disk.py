@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from pairlab.errors import PluginError
 from pairlab.plugin.libvirt._iso import make_iso, read_iso
 from pairlab.plugin.libvirt._storage import (
+    PRIVATE_MODE,
     Content,
     VolumeSpec,
     delete_volume,
@@ -24,8 +25,6 @@ from pairlab.plugin.resource import UNKNOWN, Context, Failure, Property, Resourc
 LABEL = "cidata"
 """Source: cloud-init, doc/rtd/reference/datasources/nocloud.rst"""
 FILES = {"user-data": "userData", "meta-data": "metaData", "network-config": "networkConfig"}
-MODE = "0600"
-"""A seed holds keys: libvirt gives the file to QEMU's account while a guest runs, nobody else reads it."""
 NAMESPACE = uuid.UUID("1f1b7a2c-0d0f-5b6e-9d83-2a4f3a1f6c55")
 
 
@@ -61,7 +60,7 @@ class Served(Resource[Client]):
     def create(self, inputs: Values, context: Context) -> tuple[str, Values]:
         """See `Resource.create`."""
         image = seed_image(inputs)
-        spec = VolumeSpec(inputs["name"], len(image), "raw", MODE)
+        spec = VolumeSpec(inputs["name"], len(image), "raw", PRIVATE_MODE)  # it holds keys
         content = Content(BytesIO(image), len(image), "the seed")
         with self.making(inputs, context) as made:
             key, _ = make_volume(self.client, made, inputs["pool"], spec, content, context)

@@ -10,6 +10,7 @@ from pairlab.errors import PluginError
 from pairlab.plugin.libvirt._failures import found
 from pairlab.plugin.libvirt._source import open_source
 from pairlab.plugin.libvirt._storage import (
+    PRIVATE_MODE,
     VolumeSpec,
     capacity_of,
     delete_volume,
@@ -96,10 +97,10 @@ class Served(Resource[Client]):
                 )
             size = size if size is not None else smallest
             base = (path, format_of(description) or "raw")
-        # Official: a volume without size, source and base is one byte large.
-        return VolumeSpec(
-            inputs["name"], 1 if size is None else size, inputs.get("format") or "qcow2", base=base
-        )
+        # Official: a volume without size, source and base is one byte large; and its mode is 0644. But what a
+        # guest writes to it, such as the secrets that its seed brought, is for nobody else to read.
+        capacity = 1 if size is None else size
+        return VolumeSpec(inputs["name"], capacity, inputs.get("format") or "qcow2", PRIVATE_MODE, base)
 
     def _base_volume(self, inputs: Values) -> tuple[str, str]:
         with self.client.doing("looking up the base volume") as connection:

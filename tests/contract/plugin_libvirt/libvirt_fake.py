@@ -208,6 +208,7 @@ class FakePool(Named):
     def createXML(self, xml: str, flags: int = 0) -> FakeVolume:  # noqa: N802
         volume = FakeVolume(self, ET.fromstring(xml))
         volume.file.touch()
+        volume.file.chmod(int(volume.root.findtext("./target/permissions/mode", "0600"), 8))
         self.volumes[volume.name()] = volume
         return volume
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import stat
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -213,6 +214,17 @@ def test_an_overlay_is_as_large_as_its_base_at_least(lab: Lab, source: Path) -> 
     inputs = lab.checked(volume.Served, name="o", pool=f"{lab.prefix}p", baseVolumeId=base, size=4096)
     with pytest.raises(PluginError, match="less than its base"):
         volume.Served(lab.client).create(inputs, Context())
+
+
+def test_what_a_guest_writes_or_is_given_is_for_nobody_else_to_read(lab: Lab, source: Path) -> None:
+    lab.pool()
+    image, _ = lab.volume("image.qcow2", source=str(source))
+    disk, _ = lab.volume("disk.qcow2", size=1 << 20)
+    overlay, _ = lab.volume("overlay.qcow2", baseVolumeId=disk)
+    in_pool = {"pool": f"{lab.prefix}p", "userData": "#cloud-config"}
+    seed, _ = lab.make(cloud_init_disk.Served, name="seed.img", **in_pool)
+    modes = [stat.S_IMODE(Path(key.partition(";")[0]).stat().st_mode) for key in (image, disk, overlay, seed)]
+    assert modes == [0o644, 0o600, 0o600, 0o600]
 
 
 @pytest.mark.parametrize("trouble", ["ends early", "interrupted"])
