@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+import urllib.parse
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -120,6 +121,20 @@ class SshRunner:
         """See `Runner.interactive`."""
         remote = [*self.prefix, *_with_env(argv, env)] if argv else []
         return self.local.interactive(self.argv(remote, tty=True))
+
+
+def tunnel_command(host: str, ports: Iterable[int]) -> str:
+    """The command that leads ports of this machine's loopback to the same ones of another machine's.
+
+    Args:
+        host: Its address, such as `ssh://user@machine:port`.
+        ports: TCP ports.
+    """
+    address = urllib.parse.urlsplit(host)
+    led = [word for port in ports for word in ("-L", f"127.0.0.1:{port}:127.0.0.1:{port}")]
+    way = ["-p", str(address.port)] if address.port else []
+    account = f"{address.username}@" if address.username else ""
+    return shlex.join(["ssh", "-N", *led, *way, f"{account}{address.hostname}"])
 
 
 def _with_env(argv: Sequence[str], env: Mapping[str, str] | None) -> list[str]:

@@ -9,9 +9,11 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Literal
+from xml.etree import ElementTree
 
 from pairlab.errors import CommandError, HostError
 from pairlab.host.tiny_guest import READY_LINE, initramfs
+from pairlab.libvirt_api import dialled, is_elsewhere
 from pairlab.model import Accelerator
 from pairlab.progress import Progress
 from pairlab.run import Runner
@@ -21,8 +23,10 @@ Wanted = Literal["auto", "kvm", "tcg"]
 QEMU = "qemu-system-x86_64"
 KVM_DEVICE = Path("/dev/kvm")
 PROBE_TIMEOUT_S = 10.0
+ASK_TIMEOUT_S = 15.0
 FAILURE_COUNTS_S = 24 * 3600.0
 """A busy machine may fail a probe that it passes later."""
+AS_SET = "the setting `accelerator` says so"
 NOT_PROBED = "not probed yet: no guest kernel has been built"
 
 
@@ -36,6 +40,7 @@ def accelerator(
     wanted: Wanted,
     *,
     kernel: Path | None,
+    libvirt_uri: str = "qemu:///system",
     device: Path = KVM_DEVICE,
     retry: bool = False,
     progress: Progress = _silent,
@@ -48,6 +53,8 @@ def accelerator(
         runner: Runs QEMU.
         wanted: The lab's setting; `auto` takes KVM where it works.
         kernel: A Linux kernel image to boot; None if none has been built yet.
+        libvirt_uri: Where libvirt answers. Where that is another machine, it is asked what it offers: there
+            is no probe.
         device: KVM's device.
         retry: Probe again where the remembered answer is that KVM does not work.
         progress: Told before a probe, which takes up to `PROBE_TIMEOUT_S` seconds.
@@ -56,15 +63,13 @@ def accelerator(
         The accelerator, and in one clause why it is that one.
 
     Raises:
-        HostError: This machine cannot run the guests at all, or KVM was asked for and does not work.
+        HostError: The machine cannot run the guests at all, or KVM was asked for and does not work.
     """
-    if platform.machine() != "x86_64":
-        raise HostError(
-            f"VMs on {platform.machine()} machines are not supported",
-            hint="run the lab on an x86_64 machine, or point libvirtUri at one",
-        )
+    if is_elsewhere(libvirt_uri):
+        return _offered(runner, wanted, libvirt_uri)
+    _check_machine(platform.machine())
     if wanted == "tcg":
-        return Accelerator.TCG, "the setting `accelerator` says so"
+        return Accelerator.TCG, AS_SET
     obstacle = _obstacle(device) or (None if kernel else NOT_PROBED)
     if obstacle is None and kernel is not None:
         works, reason = _probe_once(cache, runner, kernel, progress, retry=retry)
@@ -72,11 +77,40 @@ def accelerator(
             return Accelerator.KVM, reason
         obstacle = reason
     if wanted == "kvm":
-        raise HostError(
-            f"KVM was asked for and does not work here: {obstacle}",
-            hint="set `accelerator` to auto or tcg, or enable virtualisation for this machine",
-        )
+        raise _no_kvm(f"does not work here: {obstacle}")
     return Accelerator.TCG, obstacle or ""
+
+
+def _offered(runner: Runner, wanted: Wanted, uri: str) -> tuple[Accelerator, str]:
+    """What libvirt on another machine offers.
+
+    Source: https://libvirt.org/formatdomaincaps.html: by itself it describes the best kind of domain.
+    """
+    argv = ["virsh", "-c", dialled(uri), "domcapabilities"]
+    told = ElementTree.fromstring(runner.run(argv, timeout_s=ASK_TIMEOUT_S).stdout)
+    _check_machine(told.findtext("arch", ""))
+    if wanted == "tcg":
+        return Accelerator.TCG, AS_SET
+    if told.findtext("domain") == Accelerator.KVM:
+        return Accelerator.KVM, f"libvirt at {uri} offers it; no guest was booted to see it"
+    if wanted == "kvm":
+        raise _no_kvm(f"is not offered by libvirt at {uri}")
+    return Accelerator.TCG, f"libvirt at {uri} offers no KVM"
+
+
+def _check_machine(machine: str) -> None:
+    if machine != "x86_64":
+        raise HostError(
+            f"VMs on {machine} machines are not supported",
+            hint="run the lab on an x86_64 machine, or point libvirtUri at one",
+        )
+
+
+def _no_kvm(why: str) -> HostError:
+    return HostError(
+        f"KVM was asked for and {why}",
+        hint="set `accelerator` to auto or tcg, or enable virtualisation for the machine",
+    )
 
 
 def _obstacle(device: Path) -> str | None:

@@ -11,12 +11,13 @@ from types import MappingProxyType
 
 from pairlab.errors import LabError
 from pairlab.host.accelerator import QEMU, accelerator
-from pairlab.host.net import port_holder, subnet_holder
+from pairlab.host.net import listening_inode, port_holder, subnet_holder
 from pairlab.host.orchestrator import swarm
 from pairlab.host.packages import binding_version, missing_packages
 from pairlab.host.space import free_disk_bytes, free_memory_bytes
 from pairlab.host.steps import Host
 from pairlab.progress import Progress
+from pairlab.ssh import tunnel_command
 
 MIB = 1024**2
 GIB = 1024**3
@@ -121,8 +122,15 @@ def _row_of(component: str, look: Callable[[], Row]) -> Row:
 
 
 def _accelerator(host: Host, cache: Path, kernel: Path | None, progress: Progress) -> Row:
-    wanted = host.settings.accelerator
-    found, reason = accelerator(cache, host.runner, wanted, kernel=kernel, retry=True, progress=progress)
+    found, reason = accelerator(
+        cache,
+        host.runner,
+        host.settings.accelerator,
+        kernel=kernel,
+        libvirt_uri=host.settings.libvirt_uri,
+        retry=True,
+        progress=progress,
+    )
     return Row("accelerator", True, f"{found}: {reason}")
 
 
@@ -192,6 +200,11 @@ def _memory(host: Host) -> Row:
 
 def _ports(host: Host, needs: LabNeeds) -> Row:
     told = ", ".join(f"127.0.0.1:{port}" for port in needs.ports)
+    docker = host.settings.docker_host
+    if docker.startswith("ssh://"):
+        led = all(listening_inode(port) for port in needs.ports)
+        remedy = "" if led else f"run `{tunnel_command(docker, needs.ports)}` in another terminal"
+        return Row("ports", led, f"{told} {'lead' if led else 'do not lead'} to Docker's machine", remedy)
     for port in needs.ports:
         if port not in needs.own_ports and (holder := port_holder(port, host.runner)):
             remedy = "stop that, or set vmPort or containerPort"

@@ -44,7 +44,11 @@ def look_around(bench: Workbench, spec: LabSpec) -> Environment:
     cli = find_cli(bench.cache, bench.runner)
     programs["pulumi"] = cli.version if cli else "unknown"
     _, reason = accelerator(
-        bench.cache, bench.runner, settings.accelerator, kernel=next(iter(spec.images.values())).vm.kernel
+        bench.cache,
+        bench.runner,
+        settings.accelerator,
+        kernel=next(iter(spec.images.values())).vm.kernel,
+        libvirt_uri=settings.libvirt_uri,
     )
     return Environment(
         processor=_processor(),

@@ -107,6 +107,7 @@ def up(
         SettingError: A setting is wrong; nothing was touched.
         ConflictError: Another process is at work on this lab, or a port or the subnet is taken; nothing
             was touched.
+        HostError: Its Docker is on another machine, and no tunnel leads there; nothing was touched.
         StateLockedError: Another machine is at work on this lab; its records are as they were.
         RolledBackError: The orchestrator took a release back: containers are what they were before.
         EngineError: The engine failed; what was made is recorded, and the next `up` or `down` goes on.
@@ -232,7 +233,12 @@ def _make_spec(
     images, door = ensure_images(store, settings, tiers, bench.progress)
     kernel = store.any_kernel()
     chosen, reason = accelerator(
-        bench.cache, bench.runner, settings.accelerator, kernel=kernel, progress=bench.progress
+        bench.cache,
+        bench.runner,
+        settings.accelerator,
+        kernel=kernel,
+        libvirt_uri=settings.libvirt_uri,
+        progress=bench.progress,
     )
     spec = LabSpec(lab, settings, images, door, keys, chosen)
     return spec, tiers, reason

@@ -10,7 +10,7 @@ from answering_runner import AnsweringRunner
 
 from pairlab.errors import HostError
 from pairlab.host import accelerator as module
-from pairlab.host.accelerator import NOT_PROBED, accelerator
+from pairlab.host.accelerator import NOT_PROBED, Wanted, accelerator
 from pairlab.host.tiny_guest import READY_LINE, initramfs
 from pairlab.model import Accelerator
 
@@ -149,3 +149,45 @@ def test_a_probe_is_told_beforehand_and_only_when_there_is_one(
     for _ in range(2):
         accelerator(tmp_path, works(), "auto", kernel=kernel, device=device, progress=told.append)
     assert told == ["booting a guest kernel to see whether KVM works"]
+
+
+# -- another machine's libvirt -------------------------------------------------------------------
+
+FAR = "qemu+ssh://far/system"
+KVM_OFFERED = "libvirt at qemu+ssh://far/system offers it; no guest was booted to see it"
+
+
+def offering(domain: str, machine: str = "x86_64") -> AnsweringRunner:
+    told = f"<domainCapabilities><domain>{domain}</domain><arch>{machine}</arch></domainCapabilities>"
+    return AnsweringRunner({f"virsh -c {FAR} domcapabilities": told})
+
+
+@pytest.mark.parametrize(
+    ("domain", "wanted", "found"),
+    [
+        ("kvm", "auto", (Accelerator.KVM, KVM_OFFERED)),
+        ("kvm", "kvm", (Accelerator.KVM, KVM_OFFERED)),
+        ("kvm", "tcg", (Accelerator.TCG, "the setting `accelerator` says so")),
+        ("qemu", "auto", (Accelerator.TCG, "libvirt at qemu+ssh://far/system offers no KVM")),
+    ],
+)
+def test_another_machines_libvirt_is_asked_and_nothing_is_probed_here(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    kernel: Path,
+    domain: str,
+    wanted: Wanted,
+    found: tuple[Accelerator, str],
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    runner = offering(domain)
+    assert accelerator(tmp_path, runner, wanted, kernel=kernel, libvirt_uri=FAR) == found
+    assert [argv[0] for argv in runner.asked] == ["virsh"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "told"), [("x86_64", "is not offered by libvirt at"), ("aarch64", "aarch64 machines")]
+)
+def test_what_another_machine_cannot_do_is_an_error(tmp_path: Path, machine: str, told: str) -> None:
+    with pytest.raises(HostError, match=told):
+        accelerator(tmp_path, offering("qemu", machine), "kvm", kernel=None, libvirt_uri=FAR)

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from pairlab.errors import ConflictError, UsageError
+from pairlab.errors import ConflictError, HostError, UsageError
 from pairlab.host import facts
 from pairlab.model import LabSpec, Settings, lab_dir, placeholder_spec
 from pairlab.session import conflicts, host
 from pairlab.session.spec import record_spec
 from pairlab.session.workbench import Workbench
+from pairlab.ssh import tunnel_command
 from tests.unit.host.answering_runner import AnsweringRunner
 
 DOORS = "docker -H unix:///var/run/docker.sock ps --filter status=running --filter label=org.pairlab.lab=dev"
@@ -61,3 +62,40 @@ def test_the_doctor_goes_by_the_settings_of_a_lab_that_never_was_up(bench: Workb
     assert (ports.ok, ports.found) == (False, "127.0.0.1:8081 is held by nginx (pid 7)")
     with pytest.raises(UsageError, match=r"Pulumi\.other\.yaml does not exist"):
         host.doctor(bench, "other")
+
+
+# -- a lab on another machine --------------------------------------------------------------------
+
+FAR = {"docker_host": "ssh://me@far:2222", "libvirt_uri": "qemu+ssh://me@far:2222/system"}
+TUNNEL = "ssh -N -L 127.0.0.1:8080:127.0.0.1:8080 -L 127.0.0.1:8081:127.0.0.1:8081 -p 2222 me@far"
+
+
+@pytest.mark.parametrize(("led", "missing"), [((), 8080), ((8080,), 8081), ((8080, 8081), None)])
+def test_front_doors_elsewhere_need_a_tunnel_and_no_network_of_this_host(
+    bench: Workbench,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    led: tuple[int, ...],
+    missing: int | None,
+) -> None:
+    for module in (conflicts, facts):
+        monkeypatch.setattr(module, "listening_inode", lambda port: "7" if port in led else None)
+        monkeypatch.setattr(module, "subnet_holder", lambda *_: "this host's own network")
+    (tmp_path / "Pulumi.dev.yaml").write_text(
+        f"config: {{vmPort: 8080, containerPort: 8081, dockerHost: '{FAR['docker_host']}'}}"
+    )
+    spec = placeholder_spec("dev", PORTS.model_copy(update=FAR), lambda *_: [])
+    (row,) = (row for row in host.doctor(bench, "dev").rows if row.component == "ports")
+    assert row.ok is (missing is None)
+    if missing is None:
+        conflicts.check_conflicts(bench, spec)
+        assert row.found == "127.0.0.1:8080, 127.0.0.1:8081 lead to Docker's machine"
+        return
+    with pytest.raises(HostError, match=f"nothing leads there from 127.0.0.1:{missing}") as refused:
+        conflicts.check_conflicts(bench, spec)
+    assert f"`{TUNNEL}`" in refused.value.hint
+    assert f"`{TUNNEL}`" in row.remedy
+
+
+def test_a_tunnel_is_told_as_short_as_the_address() -> None:
+    assert tunnel_command("ssh://far", [80]) == "ssh -N -L 127.0.0.1:80:127.0.0.1:80 far"
