@@ -106,6 +106,8 @@ def inventory() -> set[str]:
         ["docker", "secret", "ls", "--format", "{{.Name}}"],
         ["docker", "config", "ls", "--format", "{{.Name}}"],
         ["docker", "volume", "ls", "--format", "{{.Name}}"],
+        # Images that labs start from stay; what is made of their instances does not.
+        ["docker", "images", "--filter", "label=org.pairlab.lab", "--format", "{{.Repository}}:{{.Tag}}"],
         ["ip", "-brief", "-4", "address"],
         ["iptables-save"],
     ):

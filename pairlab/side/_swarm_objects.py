@@ -14,11 +14,13 @@ from pairlab.side import SideContext
 POLL_S = 0.1
 GONE_TIMEOUT_S = 90.0
 ROLLED_BACK = "rollback_completed"
+SNAPSHOT = "snapshot"
+"""Role of an image that pairlab made of an instance; what a person makes has the lab's label alone."""
 NOT_FOUND, CONFLICT, FORBIDDEN, NO_MANAGER = 404, 409, 403, 503
 
 
 class SwarmObjects:
-    """One lab's services, tasks, containers, networks, configs, secrets and volumes."""
+    """One lab's services, tasks, containers, networks, configs, secrets, volumes and snapshots."""
 
     def __init__(self, context: SideContext) -> None:
         self.host = context.settings.docker_host
@@ -95,6 +97,11 @@ class SwarmObjects:
         """Secret files that the lab's services get."""
         return list(api.secrets(filters=self._of_lab))
 
+    def images(self, api: Any) -> list[dict[str, Any]]:
+        """Those that were made of the lab's instances; not those that they start from, which labs share."""
+        labels = [self._of_lab["label"], f"{ROLE_LABEL}={SNAPSHOT}"]
+        return list(api.images(filters={"label": labels}))
+
     def leftovers(self) -> list[str]:
         """See `Side.leftovers`."""
         with self.mapped() as api:
@@ -106,6 +113,7 @@ class SwarmObjects:
                 *(f"config {item['Spec']['Name']}" for item in self.configs(api)),
                 *(f"secret {item['Spec']['Name']}" for item in self.secrets(api)),
                 *(f"volume {item['Name']}" for item in self._volumes(api)),
+                *(f"image {_image_name(item)}" for item in self.images(api)),
             ]
 
     def sweep(self, progress: Callable[[str], None]) -> list[str]:
@@ -126,6 +134,9 @@ class SwarmObjects:
             for volume in self._volumes(api):
                 progress(f"removing volume {volume['Name']}")
                 _ignoring(NOT_FOUND, api.remove_volume, volume["Name"])
+            for image in self.images(api):
+                progress(f"removing image {_image_name(image)}")
+                _ignoring(NOT_FOUND, api.remove_image, image["Id"], force=True)
             self._until_gone(self._remove_networks, progress)
         return before
 
@@ -220,6 +231,12 @@ def _named(items: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 def _container_name(container: dict[str, Any]) -> str:
     return str((container["Names"] or [container["Id"]])[0]).removeprefix("/")
+
+
+def _image_name(image: dict[str, Any]) -> str:
+    """Its tag; its id where a later image has that tag now, which some engines tell by a tag of `<none>`."""
+    tags = [tag for tag in image["RepoTags"] or () if not tag.startswith("<none>")]
+    return str((tags or [image["Id"]])[0])
 
 
 def _ignoring(codes: int | tuple[int, ...], call: Callable[..., Any], *args: Any, **options: Any) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pairlab.model import LABEL, Operation
-from pairlab.side._swarm_objects import SwarmObjects
+from pairlab.model import LABEL, ROLE_LABEL, Operation
+from pairlab.side._swarm_objects import SNAPSHOT, SwarmObjects
 
 NOTE = "/tmp/pairlab-note"
 MARK = "org.pairlab.manage"
@@ -26,6 +26,7 @@ def read_operations(objects: SwarmObjects, container: str, lab: str, folder: Pat
     service = found["Config"]["Labels"]["com.docker.swarm.service.name"]
     memory = str(found["HostConfig"]["Memory"])
     copy, image = f"pairlab/manage:{lab}", folder / "image"
+    labels = f"LABEL {LABEL}={lab} {ROLE_LABEL}={SNAPSHOT}"
 
     def docker(*words: str) -> tuple[str, ...]:
         return ("docker", "--host", objects.host, *words)
@@ -49,7 +50,7 @@ def read_operations(objects: SwarmObjects, container: str, lab: str, folder: Pat
         "inspect": Operation(docker("inspect", container)),
         "metrics": Operation(docker("stats", "--no-stream", container)),
         "snapshot": Operation(
-            docker("commit", "--change", f"LABEL {LABEL}={lab}", container, copy), undo=(docker("rmi", copy),)
+            docker("commit", "--change", labels, container, copy), undo=(docker("rmi", copy),)
         ),
         "export": Operation(
             docker("save", "--output", str(image), found["Config"]["Image"]),

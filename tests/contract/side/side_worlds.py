@@ -318,6 +318,17 @@ class LibvirtWorld:
             metadata = METADATA.format(lab=lab, tier=tier, index=index, image=VERSION)
             self.connection.defineXML(DOMAIN.format(lab=lab, host=host, metadata=metadata)).create()
 
+    def save(self) -> None:
+        """Give the first VM a snapshot on its disk, then a memory that was saved when it was stopped."""
+        domain = self.connection.lookupByName(f"pairlab-{LAB}-vm-0")
+        domain.destroy()
+        disk = DISK.format(path=f"{self.context.pool_path}/web-base-{VERSION}.qcow2")
+        domain.attachDeviceFlags(disk, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+        domain.snapshotCreateXML("<domainsnapshot><name>before</name></domainsnapshot>")
+        domain.create()
+        domain.managedSave()
+        assert (domain.hasManagedSaveImage(), domain.snapshotNum()) == (1, 1)
+
     def foreign(self) -> list[str]:
         stranger = [d.name() for d in self.connection.listAllDomains() if d.name() == f"pairlab-{LAB}-vm-9"]
         return self._foreign.leftovers() + stranger
@@ -397,14 +408,20 @@ class SwarmWorld:
             labels={**label, "org.pairlab.role": "front-door"},
             network=network.name,
         )
+        # The first has no name once there is the second. What a person makes of a container is that person's.
+        for _ in range(2):
+            door.commit("pairlab/manage", lab, changes="LABEL org.pairlab.role=snapshot", pause=False)
+        door.commit("pairlab/mine", lab, pause=False)
 
     def foreign(self) -> list[str]:
         # Tasks come and go by themselves; what was declared must stay.
-        return [
+        others = [
             each
             for each in self._foreign.leftovers()
             if not each.startswith(("task", "container pairlab-plside-vm-web"))
         ]
+        tags = [tag for image in self.client.images.list("pairlab/mine") for tag in image.tags]
+        return sorted(others + tags)
 
     def limits(self) -> object:
         held = self.client.containers.get(self.side.instances()[0].handle).attrs["HostConfig"]
@@ -423,6 +440,8 @@ class SwarmWorld:
             for kind in (self.client.configs, self.client.secrets, self.client.volumes):
                 for each in kind.list(filters=mine):
                     until(lambda each=each: _removed(each.remove))
+            for image in self.client.images.list(filters=mine):
+                self.client.images.remove(image.id, force=True)
             for network in self.client.networks.list(filters=mine):
                 until(lambda network=network: _removed(network.remove))
 
