@@ -222,6 +222,7 @@ def described(file: Path) -> ET.Element:
 
 class FakeDomain(Named):
     paused = False
+    saved = snapshots = 0
 
     def __init__(self, root: ET.Element, table: dict[str, Any], networks: dict[str, Any]) -> None:
         super().__init__(root, table)
@@ -258,6 +259,7 @@ class FakeDomain(Named):
             bridge = network.root.find("bridge")
             source.set("bridge", "" if bridge is None else bridge.get("name", ""))
         self.active = True
+        self.saved = 0
 
     def XMLDesc(self, flags: int = 0) -> str:  # noqa: N802
         live = self.active and not flags & libvirt.VIR_DOMAIN_XML_INACTIVE
@@ -278,8 +280,29 @@ class FakeDomain(Named):
         running = libvirt.VIR_DOMAIN_PAUSED if self.paused else libvirt.VIR_DOMAIN_RUNNING
         return [running if self.active else libvirt.VIR_DOMAIN_SHUTOFF, 0]
 
+    def managedSave(self, flags: int = 0) -> None:  # noqa: N802
+        self.active, self.saved = False, 1
+
+    def hasManagedSaveImage(self, flags: int = 0) -> int:  # noqa: N802
+        return self.saved
+
+    def snapshotCreateXML(self, xml: str, flags: int = 0) -> None:  # noqa: N802
+        self.snapshots += 1
+
+    def snapshotNum(self, flags: int = 0) -> int:  # noqa: N802
+        return self.snapshots
+
+    def undefine(self) -> None:
+        self.undefineFlags(0)
+
     def undefineFlags(self, flags: int) -> None:  # noqa: N802
-        self.undefine()
+        for kept, taken in (
+            (self.saved, libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE),
+            (self.snapshots, libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA),
+        ):
+            if kept and not flags & taken:
+                raise refusal(libvirt.VIR_ERR_OPERATION_INVALID, "cannot delete: it has more than itself")
+        super().undefine()
 
     def setMetadata(self, kind: int, xml: str | None, key: str | None, uri: str, flags: int) -> None:  # noqa: N802
         holder = self.root.find("metadata")

@@ -443,6 +443,21 @@ def test_a_start_by_itself_that_nobody_declared_is_put_right(lab: Lab) -> None:
     assert not made.autostart()
 
 
+def test_a_domain_takes_its_saved_memory_and_its_snapshots_along(lab: Lab) -> None:
+    lab.pool()
+    disk, _ = lab.volume("disk.qcow2", size=1 << 20)
+    resource_id, outputs = lab.domain(disks=[{"file": disk}], running=False)
+    found = lab.client.connection().lookupByUUIDString(resource_id)
+    found.snapshotCreateXML("<domainsnapshot><name>before</name></domainsnapshot>")
+    found.create()
+    found.managedSave()
+    assert (found.hasManagedSaveImage(), found.snapshotNum()) == (1, 1)
+    with pytest.raises(libvirt.libvirtError):
+        found.undefine()  # libvirt itself keeps it then
+    domain.Served(lab.client).delete(resource_id, outputs, Context())
+    assert domain.Served(lab.client).read(resource_id, outputs, Context()) is None
+
+
 def test_a_paused_domain_is_drift(lab: Lab) -> None:
     resource_id, outputs = lab.domain()
     lab.client.connection().lookupByUUIDString(resource_id).suspend()

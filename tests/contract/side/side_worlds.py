@@ -280,6 +280,10 @@ METADATA = (
     ' address="10.214.251.1{index}"/>'
 )
 POOL = "<pool type='dir'><name>pairlab-{lab}</name><target><path>{path}</path></target></pool>"
+DISK = """
+<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{path}'/>
+<target dev='vda' bus='virtio'/></disk>
+"""
 VOLUME = (
     "<volume><name>{name}</name><capacity>65536</capacity><target><format type='qcow2'/></target></volume>"
 )
@@ -341,7 +345,9 @@ class LibvirtWorld:
             if domain.name().startswith(f"pairlab-{LAB}-"):
                 if domain.isActive():
                     domain.destroy()
-                domain.undefine()
+                domain.undefineFlags(
+                    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+                )
         for pool in self.connection.listAllStoragePools():
             if pool.name() in (f"pairlab-{LAB}", f"pairlab-{FOREIGN}"):
                 if not pool.isActive():
@@ -400,7 +406,7 @@ class SwarmWorld:
                 mode=docker.types.ServiceMode("replicated", replicas),
                 resources=docker.types.Resources(cpu_limit=int(CPUS * 10**9), mem_limit=MEMORY_BYTES),
             )
-        self.client.containers.run(
+        door = self.client.containers.run(
             self._image,
             ["sleep", "3600"],
             name=DOOR if lab == LAB else f"pairlab-{lab}-container-door",

@@ -13,6 +13,7 @@ from side_worlds import (
     MEMORY_BYTES,
     OPERATIONS,
     VERSION,
+    LibvirtWorld,
     World,
     until,
 )
@@ -298,3 +299,15 @@ def test_sweep_removes_all_of_the_lab_and_nothing_else(world: World) -> None:
     assert others
     assert world.foreign() == others
     assert world.side.sweep(progress=told.append) == []
+
+
+@pytest.mark.integration
+def test_sweep_takes_a_vms_saved_memory_and_its_snapshots_along(tmp_path: Path) -> None:
+    world = LibvirtWorld(tmp_path)
+    try:
+        world.fill()
+        world.save()
+        world.side.sweep(progress=lambda line: None)
+        assert world.side.leftovers() == []
+    finally:
+        world.clear()
