@@ -62,6 +62,8 @@ MACHINE_HOST = f"vm-{MACHINE}-0"
 """Host name of that VM."""
 MACHINE_SSH_PORT = 2222
 """Port in that container, on its loopback alone, which leads to the VM's ssh server."""
+RUNNING_STATES = frozenset({"running", "idle"})
+"""The stacks' words for an instance that runs; libvirt calls a VM idle that waits for something."""
 UNBUILT = "not-built-yet"
 """Version of an image that does not exist yet."""
 
@@ -508,6 +510,11 @@ class Instance:
     def name(self) -> str:
         """The name used on every command line: `vm/0`, or `vm/redis/0` in a back-end tier."""
         return "/".join(part for part in (self.side, self.tier, str(self.index)) if part)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its stack says that it runs."""
+        return self.state in RUNNING_STATES
 
 
 @dataclass(frozen=True)

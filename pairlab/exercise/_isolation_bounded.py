@@ -15,9 +15,10 @@ from types import TracebackType
 from pairlab.errors import CommandError, ExerciseError, LabError
 from pairlab.exercise._fleet import Fleet
 from pairlab.exercise._isolation_kernel import LIMITS
+from pairlab.model import Instance
 from pairlab.results import Variant
 from pairlab.run import OnLine, Runner, checked
-from pairlab.side import Side
+from pairlab.side import Side, pick
 
 GRACE_S = 20.0
 """What a command in an instance gets beyond its attack's life, before it is ended from outside."""
@@ -44,7 +45,6 @@ _DETACHED = (
 POLL_S = 1.0
 ASK_TIMEOUT_S = 10.0
 """As long as a connection may take that is made anew under emulation."""
-ALIVE = ("running", "idle")
 
 # Each block is a string of its own: Perl would share equal ones.
 # An alarm is the kernel's: it needs no memory, and no program that runs beside.
@@ -96,6 +96,10 @@ class Target:
     def usual(self) -> Runner:
         """Runs commands in it as its usual account, from which all but one attack are made."""
         return self.fleet.usual(0)
+
+    def found(self) -> Instance:
+        """The instance as its stack sees it now."""
+        return pick(self.side.instances(), self.side.name, "", 0)
 
 
 @dataclass(frozen=True)
@@ -233,8 +237,7 @@ def answers(target: Target, timeout_s: float) -> bool:
 
 def switch_off_and_on(target: Target) -> None:
     """From power off, on the disk that it has; where a supervisor brings it back, that is another one."""
-    (found,) = (each for each in target.side.instances() if each.name == target.name)
-    if found.state in ALIVE:
+    if target.found().is_running:
         target.side.kill(0)
     if not target.side.supervisor:
         target.side.start(0)

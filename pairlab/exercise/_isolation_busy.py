@@ -107,8 +107,7 @@ class Neighbour:
         return burned
 
     def _cpu_s(self) -> float:
-        (found,) = (each for each in self._target.side.instances() if each.name == self._target.name)
-        return found.cpu_s or 0.0
+        return self._target.found().cpu_s or 0.0
 
     def _watch(self, client: Client, key: str) -> None:
         client.mark(plan.CONDITIONS[key])

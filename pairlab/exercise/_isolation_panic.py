@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pairlab.errors import CommandError, ExerciseError
 from pairlab.exercise import _isolation_attacked as plan
-from pairlab.exercise._isolation_bounded import ALIVE, Target, switch_off_and_on
+from pairlab.exercise._isolation_bounded import Target, switch_off_and_on
 from pairlab.exercise._isolation_containment import VIRTUAL_HARDWARE, Containment
 from pairlab.exercise._isolation_place import Tried
 from pairlab.exercise._log import now
@@ -78,8 +78,8 @@ def _check_silent(target: Target) -> None:
 
 
 def _known(target: Target) -> Tried:
-    (found,) = (each for each in target.side.instances() if each.name == target.name)
+    found = target.found()
     told = f"{target.side.kind} says {found.state!r}"
-    if found.state in ALIVE:
+    if found.is_running:
         return Tried("asked for its state", told, "no", "nobody")
     return Tried("asked for its state", told, "yes", target.side.kind)

@@ -15,6 +15,7 @@ from pairlab.exercise import _recovery_figures as plan
 from pairlab.exercise._fleet import Fleet
 from pairlab.results import Variant
 from pairlab.run import Runner
+from pairlab.side import pick
 
 if TYPE_CHECKING:
     from pairlab.exercise import Lab, Log
@@ -34,7 +35,6 @@ ALONE_S = 8.0
 SUPERVISOR_S = 90.0
 """How long a supervisor gets; an orchestrator awaits several failed health checks and a grace period."""
 ORCHESTRATOR = "the orchestrator"
-RUNNING = ("running", "idle")
 DROP_IN = "/run/systemd/system/{unit}.d/pairlab-recovery.conf"
 """Below /run: gone after a reboot in any case."""
 
@@ -77,14 +77,10 @@ class Fault(ABC):
         """Whether somebody has begun to bring it back, which no client can see yet."""
         return False
 
-    def stack_says(self) -> str:
-        """What its stack tells of the instance, now."""
-        (found,) = (each for each in self.side.instances() if each.name == self.fleet.name(INDEX))
-        return f"{self.side.kind} says {found.state!r}"
-
-    def stack_knows(self, said: str) -> bool:
-        """Whether that tells of the fault."""
-        return not any(f"{word!r}" in said for word in RUNNING)
+    def stack_says(self) -> tuple[str, bool]:
+        """What its stack tells of the instance, now; and whether that tells of the fault."""
+        found = pick(self.side.instances(), self.side.name, "", INDEX)
+        return f"{self.side.kind} says {found.state!r}", not found.is_running
 
     def start(self) -> str:
         """Differs after every start of what serves."""
@@ -104,17 +100,14 @@ class VmApp(Fault):
         """See `Fault.repair`: log in, start the service."""
         self._admin.run(["systemctl", "start", self.lab.workload.unit])
 
-    def stack_says(self) -> str:
+    def stack_says(self) -> tuple[str, bool]:
         """See `Fault.stack_says`: the service manager inside supervises it."""
         names = ("ActiveState", "Result", "Restart", "WatchdogUSec")
         flags = [f"--property={name}" for name in names]
         shown = self._admin.run(["systemctl", "show", *flags, self.lab.workload.unit]).stdout
         told = dict(line.split("=", 1) for line in shown.splitlines())
-        return "systemd says " + ", ".join(f"{name}={told[name]}" for name in names)
-
-    def stack_knows(self, said: str) -> bool:
-        """See `Fault.stack_knows`."""
-        return "ActiveState=active" not in said
+        said = ", ".join(f"{name}={told[name]}" for name in names)
+        return f"systemd says {said}", told["ActiveState"] != "active"
 
     @property
     def _admin(self) -> Runner:
@@ -171,7 +164,8 @@ class VmKilled(Fault):
 
     def is_coming_back(self) -> bool:
         """See `Fault.is_coming_back`: to boot takes longer than it is watched."""
-        return not self.stack_knows(self.stack_says())
+        _, knows = self.stack_says()
+        return not knows
 
 
 class Frozen(Fault):

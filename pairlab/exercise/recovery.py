@@ -119,8 +119,8 @@ class LabExercise:
     def _look(self, fault: Fault) -> bool:
         """Who knows of an instance that nobody brings back? Returns whether Pulumi does."""
         with self._log.step("look", name=fault.fleet.name(INDEX)) as changes:
-            said = fault.stack_says()
-            self._log.finding(plan.KNOWS, said, "yes" if fault.stack_knows(said) else "no")
+            said, knows = fault.stack_says()
+            self._log.finding(plan.KNOWS, said, "yes" if knows else "no")
             seen = "; ".join(self._lab.drift())
             self._log.finding(plan.SEES, seen or "all is as it is declared", "yes" if seen else "no")
             changes += [said, f"Pulumi's refresh: {seen or 'all is as it is declared'}"]

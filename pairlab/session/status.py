@@ -15,7 +15,6 @@ from pairlab.model import FRONT_DOOR, PACKAGES, Accelerator, Instance, LabSpec, 
 MIB = 1024**2
 NANO = 1e-9
 """Engines count processors in billionths."""
-RUNNING = "running"
 GOOD = "200"
 NO_INSTANCE = "503"
 """What a front door answers for a side that is declared without instances."""
@@ -157,7 +156,7 @@ def _drift(spec: LabSpec, tiers: list[Tier], side: SideName, instances: list[Ins
             instance = found.get(name)
             if instance is None:
                 told.append(f"{name} is declared and does not exist")
-            elif instance.state != RUNNING:
+            elif not instance.is_running:
                 told.append(f"{name} is {instance.state}, declared running")
             elif instance.image != version:
                 told.append(f"{name} runs image {instance.image}, declared {version}")

@@ -74,6 +74,10 @@ class LibvirtObjects:
         """A new connection, for the caller to close."""
         return libvirt.open(dialled(self.uri))
 
+    def virsh(self, *words: str) -> list[str]:
+        """The command line that says words to the daemon."""
+        return ["virsh", "--connect", dialled(self.uri), *words]
+
     def connection(self, libvirt: Any) -> Any:
         """The shared connection, opened anew if the daemon was restarted."""
         if self._connection is None or not self._connection.isAlive():

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 from pairlab.errors import HostError, SideError
-from pairlab.libvirt_api import dialled
 from pairlab.model import GUEST_USER, PROJECT, Instance, Layer, Operation, SideName
 from pairlab.run import Runner
 from pairlab.side import Footprint, Given, SideContext, Started, _process, pick
@@ -247,8 +246,7 @@ class LabSide:
     def console(self, index: int, *, tier: str = "") -> int:
         """See `Side.console`."""
         domain = self._running(index, tier).handle
-        uri = dialled(self._objects.uri)
-        return self._context.local.interactive(["virsh", "--connect", uri, "console", domain])
+        return self._context.local.interactive(self._objects.virsh("console", domain))
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -293,7 +291,7 @@ class LabSide:
 
     def _running(self, index: int, tier: str) -> Instance:
         instance = pick(self.instances(), self.name, tier, index)
-        if instance.state not in ("running", "idle"):
+        if not instance.is_running:
             raise SideError(
                 f"{instance.name} does not run: it is {instance.state}",
                 hint="`invoke lab.up` brings it back",

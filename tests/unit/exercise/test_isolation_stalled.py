@@ -18,6 +18,7 @@ from pairlab.exercise._isolation_bounded import ALARMED, KILLED, Target
 from pairlab.exercise._isolation_containment import FLOOD, Containment
 from pairlab.exercise._isolation_memory import exhaust
 from pairlab.exercise._isolation_panic import panic
+from pairlab.model import Instance, SideName
 from pairlab.run import Completed
 from tests.unit.host.answering_runner import Answer, AnsweringRunner
 
@@ -43,6 +44,8 @@ class Vm:
     happened: list[str] = field(default_factory=list)
     supervisor: str = ""
     kind: str = "fake"
+    name: SideName = SideName.VM
+    there: list[Instance] = field(default_factory=lambda: [Instance(SideName.VM, 0, "running")])
     own_kernel: bool = True
     hosts_disk: int = 9
     asked_for_more: str = "fallocate: fallocate failed: No space left on device\nended 1\n"
@@ -76,8 +79,8 @@ class Vm:
                 raise CommandError("it did not end in time", hint="wait")
         return done
 
-    def instances(self) -> list[Any]:
-        return [SimpleNamespace(name="vm/0", state="running")]
+    def instances(self) -> list[Instance]:
+        return self.there
 
     def kill(self, index: int) -> None:
         self.happened.append("switched off")
@@ -261,6 +264,12 @@ def test_a_kernel_that_panics_is_seen_by_a_door_that_had_each_one_answer(
     log = attacked(vm, "panic", monkeypatch)
     assert vm.happened == ["attacked", *SWITCHED[:-1]]
     assert told(log, plan.PANIC_ALONE)[0] == "yes"
+
+
+def test_an_attacked_one_that_is_gone_is_told_with_those_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    vm = Vm("", stalls=True, there=[Instance(SideName.VM, 1, "running")])
+    with pytest.raises(SideError, match="no instance vm/0"):
+        attacked(vm, "panic", monkeypatch)
 
 
 def test_a_flood_that_leaves_it_silent_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,20 +9,23 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from pairlab.errors import ExerciseError
+from pairlab.errors import ExerciseError, SideError
 from pairlab.exercise import _inside
 from pairlab.exercise import _recovery_figures as plan
 from pairlab.exercise._client import Request
 from pairlab.exercise._guide import sections
-from pairlab.exercise._recovery_faults import FAULTS, VmApp, VmKilled
+from pairlab.exercise._recovery_faults import FAULTS, Fault, VmApp, VmKilled
 from pairlab.exercise.recovery import LabExercise, silence
-from pairlab.model import Workload
+from pairlab.model import Instance, SideName, Workload
 from pairlab.results import Finding, RunResult, Sample, Variant, Verdict
 from pairlab.run import LocalRunner
+from stacks.pair import WEB
 from tests.report_worlds import patch_result
+from tests.unit.host.answering_runner import AnsweringRunner
 
 
 def answers(instance: str, *moments: float, status: int = 200) -> list[Request]:
@@ -101,19 +104,37 @@ def test_what_an_orchestrator_is_told_to_bring_back_is_watched_for_longer_than_i
     assert not {plan.VM_KILLED, plan.VM_FROZEN, plan.VM_HUNG, plan.CONTAINER_ALONE} & supervised.keys()
 
 
+def with_side(kind: type[Fault], *there: Instance, systemctl: str = "") -> Fault:
+    """A fault in a lab whose VMs these are, and whose service manager prints this."""
+    side = SimpleNamespace(
+        kind="libvirt",
+        name=SideName.VM,
+        instances=lambda: [*there],
+        runner=lambda *_, **__: AnsweringRunner({"systemctl show": systemctl}),
+    )
+    return kind(SimpleNamespace(sides={SideName.VM: side}, workload=WEB))  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
-    ("kind", "said", "knows"),
-    [
-        (VmApp, "systemd says ActiveState=failed, Result=signal, Restart=no", True),
-        (VmApp, "systemd says ActiveState=active, Result=success, Restart=no", False),
-        (VmKilled, "libvirt says 'shut off'", True),
-        (VmKilled, "libvirt says 'paused'", True),
-        (VmKilled, "libvirt says 'running'", False),
-    ],
+    ("state", "knows"), [("shut off", True), ("paused", True), ("running", False), ("idle", False)]
 )
-def test_a_stack_knows_what_does_not_run(kind: type[VmKilled], said: str, knows: bool) -> None:
-    fault = kind.__new__(kind)  # what it is told says it all: no lab is asked
-    assert fault.stack_knows(said) is knows
+def test_a_stack_knows_what_does_not_run(state: str, knows: bool) -> None:
+    fault = with_side(VmKilled, Instance(SideName.VM, 0, state))
+    assert fault.stack_says() == (f"libvirt says {state!r}", knows)
+    assert fault.is_coming_back() is not knows
+
+
+@pytest.mark.parametrize(("state", "knows"), [("failed", True), ("active", False)])
+def test_a_service_manager_knows_what_is_not_active(state: str, knows: bool) -> None:
+    shown = f"ActiveState={state}\nResult=signal\nRestart=no\nWatchdogUSec=0\n"
+    told = f"systemd says ActiveState={state}, Result=signal, Restart=no, WatchdogUSec=0"
+    assert with_side(VmApp, systemctl=shown).stack_says() == (told, knows)
+
+
+def test_an_instance_that_is_gone_is_told_with_those_there_are() -> None:
+    with pytest.raises(SideError, match="no instance vm/0") as refused:
+        with_side(VmKilled, Instance(SideName.VM, 1, "running")).stack_says()
+    assert refused.value.hint == "there are: vm/1"
 
 
 @pytest.fixture

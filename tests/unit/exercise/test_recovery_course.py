@@ -65,8 +65,8 @@ class Lost(Fault):
         Lost.starts += 1
         Handler.instances = turns()
 
-    def stack_says(self) -> str:
-        return "fake says 'off'"
+    def stack_says(self) -> tuple[str, bool]:
+        return "fake says 'off'", True
 
     def start(self) -> str:
         return str(self.starts)

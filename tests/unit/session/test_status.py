@@ -45,15 +45,16 @@ def drift(
     helpers: Mapping[str, str] | None = None,
     updates: ContainerImage | None = None,
     given: Mapping[str, Given] | None = None,
+    state: str = "running",
 ) -> list[str]:
-    """Of a lab with declared instances that are given so much, helpers, and front doors that answer so."""
+    """Of a lab with instances of that state that are given so much, helpers, and such front doors."""
     spec = replace(placeholder_spec("dev", settings, tiers), updates=updates)
     made = tiers("dev", settings, spec.keys)
     image = spec.images["web"]
     versions = {SideName.VM: image.vm.version, SideName.CONTAINER: image.container.version}
     lab_sides: dict[SideName, Any] = {
         side: FakeSide(
-            [Instance(side, index, "running", image=versions[side]) for index in range(made[0].count(side))],
+            [Instance(side, index, state, image=versions[side]) for index in range(made[0].count(side))],
             helpers if helpers and side is SideName.CONTAINER else {},
             {name: each for name, each in (given or {}).items() if name.startswith(f"{side}/")},
         )
@@ -100,3 +101,11 @@ def test_an_instance_that_was_given_more_or_less_than_declared_is_drift(
         "container/0 has all memory, declared 64 MiB",
         "container/0 has all processors, declared 0.7",
     ]
+
+
+@pytest.mark.parametrize(("state", "drifted"), [("idle", False), ("paused", True)])
+def test_an_instance_that_waits_for_something_runs(
+    monkeypatch: pytest.MonkeyPatch, state: str, drifted: bool
+) -> None:
+    told = drift(monkeypatch, Settings(vms=1, replicas=1), dict.fromkeys(SideName, 200), state=state)
+    assert told == ([f"{side}/0 is {state}, declared running" for side in SideName] if drifted else [])
