@@ -18,7 +18,7 @@ HAND = Figure(
     method="Time to repair where no supervisor did it: from the start of the repair (a service start, a "
     "thaw, a declaration, an engine's start) to the end of the instance's first good answer; where an engine "
     "ended, of the last instance's. How long it takes until somebody acts is not in it, nor how long it was "
-    "watched before whether a supervisor would.",
+    "watched whether a supervisor would, or whether all serve again once their engine is back.",
 )  # fmt: skip
 NOTICED = Figure(
     key="noticed", title="the front door avoids it after", unit="s",
@@ -28,7 +28,9 @@ NOTICED = Figure(
 FAILED = Figure(
     key="failed", title="failed requests", unit="1",
     method="Requests at the front door that got no answer of 200 within 5 s, of 20 a second over new "
-    "connections, from half a second before the fault to half a second after the instance is back.",
+    "connections, from half a second before the fault to half a second after the instance is back: also "
+    "while it is watched, as long as the front door sends requests to it. Not where an engine ended: how "
+    "long it is away is up to the exercise, and a finding tells how many failed of how many.",
 )  # fmt: skip
 HELD = Figure(
     key="held", title="requests held for more than a second", unit="1",

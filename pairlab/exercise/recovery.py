@@ -18,6 +18,7 @@ from pairlab.exercise._client import GOOD, Client, Request
 from pairlab.exercise._log import now
 from pairlab.exercise._recovery_engine import try_engine
 from pairlab.exercise._recovery_faults import FAULTS, INDEX, SUPERVISOR_S, Fault
+from pairlab.model import SideName
 from pairlab.results import HELD_S, Conclusion, RunResult
 
 STEADY = 10
@@ -40,7 +41,8 @@ class LabExercise:
         "unit": "nginx.service",
         "name": "vm/0",
         "engine": "dockerd",
-        "port": 8081,
+        "vm_port": 8081,
+        "container_port": 8082,
     }
     figures = plan.FIGURES
     variants = plan.VARIANTS
@@ -52,7 +54,12 @@ class LabExercise:
 
     def prepare(self) -> str:
         """Have two instances a side, so that there is somebody else to answer."""
-        self._log.values |= {"lab": self._lab.name, "unit": self._lab.workload.unit}
+        lab = self._lab
+        self._log.values |= {
+            "lab": lab.name,
+            "unit": lab.workload.unit,
+            **{f"{side}_port": lab.port(side) for side in SideName},
+        }
         declared = self._lab.declared.at_least(self.vms, self.replicas)
         if declared != self._lab.declared:
             with self._log.step("enough"):
