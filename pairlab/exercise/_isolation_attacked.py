@@ -125,7 +125,10 @@ SUMMARY = (
         SummaryCell(row=Row.ISOLATION, question=question, variants=[VM.key, CONTAINER.key])
         for question in (MEMORY_ALONE, PROCESSES_DECLARED, DISK_BOUNDED, PANIC_ALONE)
     ),
-    SummaryCell(row=Row.ISOLATION, figure=P99["declared"].key, variants=[VM.key, CONTAINER.key]),
+    *(
+        SummaryCell(row=Row.ISOLATION, figure=P99[key].key, variants=[VM.key, CONTAINER.key])
+        for key in ("calm", "declared")
+    ),
 )
 
 

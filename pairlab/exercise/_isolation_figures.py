@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from pairlab.differences import Row, SummaryCell
 from pairlab.exercise import _isolation_attacked as attacked
@@ -48,16 +49,37 @@ THE_KERNEL = "the kernel: is it another one than this host's?"
 MODULES = "loading a kernel module: is this host's kernel safe?"
 EVERY_ACCOUNT = [variant.key for variant in ACCOUNTS]
 ADMINS = [VM_ADMIN.key, CONTAINER_ADMIN.key]
-SUMMARY = (
-    SummaryCell(row=Row.ISOLATION, figure=CROSSED.key, variants=EVERY_ACCOUNT),
-    SummaryCell(row=Row.ISOLATION, figure=BY_HOST_KERNEL.key, variants=EVERY_ACCOUNT),
-    SummaryCell(row=Row.ISOLATION, figure=CAPABILITIES.key, variants=ADMINS),
-    SummaryCell(row=Row.ISOLATION, question=THE_KERNEL, variants=ADMINS, need="tenants"),
-    SummaryCell(row=Row.KERNEL, question=MODULES, variants=ADMINS, need="modules"),
-    *attacked.SUMMARY,
-)
+WHICH_CROSSED = "which probes crossed the boundary?"
 HOST_KERNEL = "this host's kernel"
 """Begins the name of the enforcer in a probe's answer."""
+
+
+def summary(probes: int) -> tuple[SummaryCell, ...]:
+    """What stands in the table of key differences.
+
+    Args:
+        probes: How many each account makes.
+    """
+    counts = (
+        SummaryCell(
+            row=Row.ISOLATION, figure=figure.key, variants=EVERY_ACCOUNT, label=f"{figure.title}, of {probes}"
+        )
+        for figure in (CROSSED, BY_HOST_KERNEL)
+    )
+    return (
+        *counts,
+        SummaryCell(row=Row.ISOLATION, question=WHICH_CROSSED, variants=EVERY_ACCOUNT),
+        SummaryCell(row=Row.ISOLATION, figure=CAPABILITIES.key, variants=ADMINS),
+        SummaryCell(row=Row.ISOLATION, question=THE_KERNEL, variants=ADMINS, need="tenants"),
+        SummaryCell(row=Row.KERNEL, question=MODULES, variants=ADMINS, need="modules"),
+        *attacked.SUMMARY,
+    )
+
+
+def topics(questions: Iterable[str]) -> str:
+    """What some questions are about, and how many of them where that is not one."""
+    about = Counter(question.partition(":")[0] for question in questions)
+    return ", ".join(f"{topic} ({often})" if often > 1 else topic for topic, often in about.items())
 
 
 def conclude(result: RunResult) -> list[Conclusion]:
@@ -87,8 +109,7 @@ def _crossed(result: RunResult, variant: Variant) -> Conclusion:
     agreed = enough(found) and all(each == by_repetition[0] for each in by_repetition)
     crossed = by_repetition[0] if by_repetition else set[str]()
     asked = dict.fromkeys(f.question for f in found)
-    topics = Counter(each.partition(":")[0] for each in asked if each in crossed)
-    named = ", ".join(f"{topic} ({often})" if often > 1 else topic for topic, often in topics.items())
+    named = topics(each for each in asked if each in crossed)
     held = f"at all but {len(crossed)} points: {named}." if crossed else "at every point."
     same = "the same in each" if agreed else f"they differ, or are fewer than {CLAIM_REPETITIONS}"
     return Conclusion(

@@ -33,8 +33,8 @@ def panic(lab: Lab, log: Log, containment: Containment, target: Target) -> Itera
     """
     if not target.own_kernel:
         told = "it would be this host's kernel, and the end of all that runs on it"
-        log.finding(plan.PANIC_ALONE, f"not tried: {told}", "cannot")
-        yield f"{plan.PANIC_ALONE} cannot: {told}"
+        log.finding(plan.PANIC_ALONE, told, "untried")
+        yield f"{plan.PANIC_ALONE} not tried: {told}"
         return
     name, of, calm = target.name, target.fleet.side, target.fleet.calm(STEADY)
     with log.client(of, lab.port(of), lab.workload.health_path) as client:

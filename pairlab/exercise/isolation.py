@@ -30,6 +30,10 @@ from pairlab.results import Conclusion, RunResult, Variant
 
 Known = TypeVar("Known")
 
+PLAIN = {"identity": IDENTITY, "power": POWER, "secrets": SECRETS, "view": VIEW}
+"""Step -> the probes that need to know nothing but their place."""
+PROBES = sum(map(len, (*PLAIN.values(), NEIGHBOUR, (RAW_PACKETS, *NETWORK))))
+"""How many each account makes."""
 FILTER_MODE = "2"
 """Value of `Seccomp` in a process's status. Source: proc_pid_status(5)."""
 ONCE = ("memory", "busy", "panic")
@@ -50,7 +54,7 @@ class LabExercise:
     example: ClassVar[Mapping[str, Any]] = {"lab": "dev"}
     figures = plan.FIGURES
     variants = plan.VARIANTS
-    summary = plan.SUMMARY
+    summary = plan.summary(PROBES)
 
     def __init__(self, lab: Lab, log: Log) -> None:
         self._lab = lab
@@ -78,7 +82,7 @@ class LabExercise:
         """All probes from all places; the same question is asked of all before the next."""
         before = len(self._log.findings)
         places = [self._place(variant) for variant in plan.ACCOUNTS]
-        for key, probes in (("identity", IDENTITY), ("power", POWER), ("secrets", SECRETS), ("view", VIEW)):
+        for key, probes in PLAIN.items():
             with self._log.step(key) as changes:
                 for probe in probes:
                     changes += self._probe(probe, places)
@@ -191,10 +195,13 @@ class LabExercise:
     def _count(self, places: Iterable[Place], before: int) -> None:
         for place in places:
             found = [f for f in self._log.findings[before:] if f.variant == place.variant.key]
+            crossed = [f.question for f in found if f.verdict == "no"]
             by_kernel = f"Held by: {plan.HOST_KERNEL}"
             with self._log.doing(place.variant):
                 self._log.sample(plan.HELD, sum(f.verdict == "yes" for f in found))
-                self._log.sample(plan.CROSSED, sum(f.verdict == "no" for f in found))
+                self._log.sample(plan.CROSSED, len(crossed))
+                which = f"{len(crossed)} of {len(found)}: {plan.topics(crossed) or 'none'}"
+                self._log.finding(plan.WHICH_CROSSED, which, "fact")
                 self._log.sample(plan.BY_HOST_KERNEL, sum(by_kernel in f.answer for f in found))
                 self._log.sample(plan.CAPABILITIES, len(place.capabilities))
                 self._log.sample(plan.SYSTEM_CALLS, len(reaching(place.calls)))

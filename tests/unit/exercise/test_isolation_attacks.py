@@ -222,7 +222,7 @@ def test_a_kernel_that_others_share_is_never_made_to_panic() -> None:
     with log.doing(shared.variant):
         lines = list(panic(SimpleNamespace(), log, SimpleNamespace(), shared))  # type: ignore[arg-type]
     assert len(lines) == 1
-    assert verdicts(log) == {plan.PANIC_ALONE: "cannot"}
+    assert verdicts(log) == {plan.PANIC_ALONE: "untried"}
     assert shared.fleet.runner.asked == []  # type: ignore[attr-defined]
 
 

@@ -12,6 +12,7 @@ from pairlab.errors import ExerciseError
 from pairlab.exercise import _isolation_calls as probed
 from pairlab.exercise import _isolation_figures as plan
 from pairlab.exercise._isolation_place import SYSCALLS, Place
+from pairlab.exercise.isolation import PROBES, LabExercise
 from pairlab.run import LocalRunner
 from tests.unit.host.answering_runner import AnsweringRunner
 
@@ -74,3 +75,12 @@ def test_a_kernel_of_its_own_is_all_that_calls_reach() -> None:
     assert "3 reached its own kernel" in tried.happened
     strict = probed.system_calls(place({"mount": "EPERM"}))
     assert (strict.verdict, strict.enforcer.startswith(plan.HOST_KERNEL)) == ("yes", True)
+
+
+def test_counts_of_probes_name_what_they_are_of_and_which() -> None:
+    crossed = next(cell for cell in LabExercise.summary if cell.figure == plan.CROSSED.key)
+    assert crossed.label == f"probes that crossed the boundary, of {PROBES}"
+    assert plan.WHICH_CROSSED in {cell.question for cell in LabExercise.summary}
+    asked = ["the network: a?", "mounting: safe?", "the network: b?"]
+    assert plan.topics(asked) == "the network (2), mounting"
+    assert plan.topics([]) == ""
