@@ -160,19 +160,21 @@ class LabExercise:
             )
 
     def _measure(self, found: Mapping[str, Layer], name: str, *, first: bool) -> None:
+        # What an instance holds grows by each look; what all share is there once in each repetition.
+        is_weighed = not self._log.repetition
         for part, figures in plan.LAYER_FIGURES.items():
             layer = found[part]
             for figure in figures:
-                value = _cost(layer, figure)
-                # What all share is there once in each repetition.
-                if value is not None and (first or layer.scope == "instance"):
-                    self._log.sample(figure, value, instance=name if layer.scope == "instance" else "")
+                value, is_own = _cost(layer, figure), layer.scope == "instance"
+                wanted = (is_weighed or figure.unit != "B") if is_own else first
+                if value is not None and wanted:
+                    self._log.sample(figure, value, instance=name if is_own else "")
         outer = [found[part].memory_bytes for part in ("runner", "boundary")]
-        if None not in outer:
+        if is_weighed and None not in outer:
             self._log.sample(plan.INSTANCE_MEMORY, sum(each or 0 for each in outer), instance=name)
         processes = sum(found[part].processes or 0 for part in ("runner", "init", "services", "app"))
         self._log.sample(plan.INSTANCE_PROCESSES, processes, instance=name)
-        if (own_bytes := found["own-disk"].disk_bytes) is not None:
+        if is_weighed and (own_bytes := found["own-disk"].disk_bytes) is not None:
             self._log.sample(plan.INSTANCE_DISK, own_bytes, instance=name)
 
     def _drawn(self, layer: StackLayer) -> Drawn:
