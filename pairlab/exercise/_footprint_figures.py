@@ -73,14 +73,15 @@ DESCRIPTORS = Figure(
     method="Entries of /proc/PID/fd of the same processes.",
 )  # fmt: skip
 OWN_DISK = Figure(
-    key="own-disk", title="disk of its own", unit="B",
+    key="own-disk", title="disk of its own (a VM's blocks, sizes of a container's files)", unit="B",
     method="A VM: blocks that its overlay and its seed occupy, once its guest has written back what it held "
     "(sync). A container: size of the files in its writable layer, as the engine tells.",
 )  # fmt: skip
 SHARED_DISK = Figure(
-    key="shared-disk", title="disk shared by all instances of the image", unit="B",
-    method="A VM: blocks that the image's disk, kernel and initial RAM disk occupy in the lab's pool. A "
-    "container: size of the files in the image's layers, as the engine tells.",
+    key="shared-disk", title="disk shared by all instances of the image (a VM's compressed)", unit="B",
+    method="A VM: blocks that the image's disk, which is compressed (qcow2, zstd), its kernel and initial "
+    "RAM disk occupy in the lab's pool. A container: size of the files in the image's layers, unpacked and "
+    "not compressed, as the engine tells.",
 )  # fmt: skip
 IMAGE = Figure(
     key="image", title="image, as it is kept and sent", unit="B",
@@ -125,8 +126,9 @@ AVAILABLE = Figure(
     "what new programs could get without swapping, with the page cache that it would give up.",
 )  # fmt: skip
 FIT = Figure(
-    key="fit", title="further instances whose own memory would fit", unit="1", better="higher",
+    key="fit", title="further instances that would fit, by their own memory alone", unit="1", better="higher",
     method="That, divided by the host memory of each further instance: as many as could be at rest, at most. "
+    "CPU is not in it, and may end first: divide the host's CPUs by what an idle one uses, as `scale` tells. "
     "What the engine, its networks and mounts take for each is not in it; `scale` has it in the memory that "
     "the host loses. If each came to use all that it may, fewer fit: the conclusions tell how many.",
 )  # fmt: skip
@@ -145,7 +147,7 @@ SERVING = {VM: VM_SERVING, CONTAINER: CONTAINER_SERVING}
 VARIANTS = (VM_REST, CONTAINER_REST, VM_SERVING, CONTAINER_SERVING)
 REST_KEYS = [variant.key for variant in REST.values()]
 SUMMARY = tuple(
-    SummaryCell(row=row, figure=figure.key, variants=REST_KEYS, need=need)
+    SummaryCell(row=row, figure=figure.key, variants=REST_KEYS, label=figure.title, need=need)
     for row, figure, need in (
         (Row.MEMORY, MEMORY, None),
         (Row.MEMORY, TRANSLATED, None),
@@ -234,7 +236,7 @@ def _room(result: RunResult, side: SideName) -> Conclusion:
     variant, name = REST[side], NAMES[side]
     fits = result.values(FIT.key, variant.key)
     if not fits:
-        return Conclusion(text=f"The own memory of further {name}s would fit into the host's.", carried=False,
+        return Conclusion(text=f"By memory alone, further {name}s would fit into this host.", carried=False,
                           basis=f"{FIT.title}: not measured", variants=[variant.key])  # fmt: skip
     available, further, most, translated = (
         median(result.values(figure.key, variant.key) or [0])
@@ -252,8 +254,8 @@ def _room(result: RunResult, side: SideName) -> Conclusion:
         basis += f"; {int(available / (further - translated))} without the code that emulation translated"
     samples = result.samples_of(FIT.key, variant.key)
     return Conclusion(
-        text=f"The own memory of about {int(median(fits))} further {name}s would fit into this host's,"
-        " without what their engine takes for them.",
+        text=f"By memory alone, and by their own, about {int(median(fits))} further {name}s would fit into"
+        " this host: without what their engine takes for them, and whatever CPU they use.",
         carried=enough(samples) and lowest > 0,
         basis=basis + too_few(samples),
         variants=[variant.key],

@@ -70,8 +70,8 @@ def test_how_many_more_fit_is_told_with_the_limit_if_all_was_used() -> None:
             ("most", "vm-rest"): [256 * MIB] * 3,
         }
     )
-    fit = told(found, "The own memory of about 61 further VMs would fit")
-    assert fit.text.endswith("without what their engine takes for them.")
+    fit = told(found, "By memory alone, and by their own, about 61 further VMs would fit")
+    assert fit.text.endswith("without what their engine takes for them, and whatever CPU they use.")
     assert fit.carried
     assert "16 GiB" in fit.basis
     assert "60 to 62" in fit.basis
