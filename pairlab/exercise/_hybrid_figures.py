@@ -58,7 +58,7 @@ CHARGED = Figure(
 DISK = Figure(
     key="own-disk", title="disk of its own", unit="B",
     method="What its own disk occupies on the host (VM: its overlay, after its guest wrote back what it "
-    "had; container: its writable layer), beside the image.",
+    "had; container: sizes of the files in its writable layer), beside the image.",
 )  # fmt: skip
 IMAGE = Figure(
     key="image", title="images that it starts from", unit="B",

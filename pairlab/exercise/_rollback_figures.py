@@ -9,6 +9,8 @@ from pairlab.results import Conclusion, Figure, RunResult, Variant
 
 LOOKS, LOOK_EVERY_S = 3, 2.0
 """A release is bad after so many failed health checks in a row, so far apart: what containers are held to."""
+START_PERIOD_S = 10.0
+"""Of a new container, as the lab declares it: until then a failed health check does not count."""
 WATCH_S = 20.0
 """How long a bad release is watched on: an orchestrator, whose checks count after 10 s, decides sooner."""
 
@@ -16,8 +18,10 @@ GOOD_AGAIN = Figure(
     key="good-again", title="every instance good again", unit="s",
     method="From the start of the release (a declaration, or the first file written) until the way back is "
     "over and every instance has answered well to a request sent after that. How it is noticed that the "
-    f"release is bad is in it; not in it are the {WATCH_S:g} s for which a bad VM is then watched, to see "
-    "whether anybody else goes back.",
+    f"release is bad is in it: of containers also the {START_PERIOD_S:g} s that the orchestrator gives a new "
+    f"one to start, before a failed check counts. Not in it are the {WATCH_S:g} s for which a bad VM is then "
+    "watched, to see whether anybody else goes back, nor the time before the release that it takes to keep a "
+    "VM as it is.",
 )  # fmt: skip
 BACK = Figure(
     key="back", title="of which the way back", unit="s",
@@ -67,7 +71,10 @@ NEW_HAS = "does the new instance have what was written before?"
 DECLARED = "gone back: does the declaration say what runs?"
 DRIFT = "in the end: is all as it is declared?"
 SUMMARY = (
-    SummaryCell(row=Row.ROLLBACK, figure=GOOD_AGAIN.key, label="a bad release, until all is good again"),
+    SummaryCell(row=Row.ROLLBACK, figure=GOOD_AGAIN.key,
+                label="a bad release, until all is good again: containers with"
+                f" {START_PERIOD_S:g} s of start period, a snapshot's VM without the time to keep it"),
+    SummaryCell(row=Row.ROLLBACK, figure=READY.key, label="keeping the VM for that, before the release"),
     SummaryCell(row=Row.ROLLBACK, figure=SERVED.key),
     SummaryCell(row=Row.ROLLBACK, figure=FAILED.key, label="failed requests of a bad release"),
     *(
@@ -82,7 +89,7 @@ def conclude(result: RunResult) -> list[Conclusion]:
     rollout = ("containers that their orchestrator takes back", CONTAINERS)
     kept, beside = ("a VM that is put back", VM_KEPT), ("a new VM beside that is declared away", VM_BESIDE)
     pairs = (rollout, kept), (kept, beside), (rollout, beside)
-    again = "With {less} all is good again sooner than with {more}."
+    again = "With {less} all is good again sooner than with {more}, from the release on."
     return [
         *(order(result, GOOD_AGAIN, *pair, again) for pair in pairs),
         compare(result, FAILED, CONTAINERS, VM_KEPT,

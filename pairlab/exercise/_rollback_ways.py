@@ -241,7 +241,7 @@ class Beside(Way):
             client.await_good(UNDER_WAY)
             write_all(admins, NOTE_SINCE)
 
-        with self.log.step("vm-beside", name=self.fleet.name(index)) as changes:
+        with self.log.step("vm-beside", new=self.fleet.name(index)) as changes:
             self.began = now()
             more = replace(self._before, vms=index + 1, broken_vms=frozenset({index}))
             with self.meanwhile(work_on):
@@ -253,7 +253,7 @@ class Beside(Way):
 
     def go_back(self) -> None:
         """See `Way.go_back`."""
-        with self.log.step("declare-back", name=self.fleet.name(self._before.vms)):
+        with self.log.step("declare-back", new=self.fleet.name(self._before.vms)):
             self.lab.declare(self._before)
         self.log.finding(plan.DECLARED, "to go back is to declare it", "yes")
 

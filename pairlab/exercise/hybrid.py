@@ -40,7 +40,13 @@ class LabExercise:
     is_long = True
     vms = 1
     replicas = 1
-    example: ClassVar[Mapping[str, Any]] = {"lab": "dev", "host": "vm/2", "side": "vm", "port": 8081}
+    example: ClassVar[Mapping[str, Any]] = {
+        "lab": "dev",
+        "host": "vm/2",
+        "held": "container/0",
+        "side": "vm",
+        "port": 8081,
+    }
     figures = plan.FIGURES
     variants = plan.VARIANTS
     summary = plan.SUMMARY
@@ -154,7 +160,7 @@ class LabExercise:
                 (plan.IN_CONTAINER, MACHINE, IN_CONTAINER),
             ):
                 held = Instance(CONTAINER, 0, "", tier=tier).name
-                with self._log.doing(variant), self._log.step("start-container", host=held) as told:
+                with self._log.doing(variant), self._log.step("start-container", held=held) as told:
                     side.stop(0, tier=tier)
                     asked = now()
                     told.append(self._started(client, plan.START, name, asked))

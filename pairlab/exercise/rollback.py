@@ -44,6 +44,7 @@ class LabExercise:
         "lab": "dev",
         "side": "vm",
         "name": "vm/0",
+        "new": "vm/2",
         "unit": "nginx.service",
         "looks": plan.LOOKS,
         "every_s": plan.LOOK_EVERY_S,

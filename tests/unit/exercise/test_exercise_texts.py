@@ -67,6 +67,22 @@ def test_every_step_that_the_code_names_has_a_section_and_the_other_way_round(na
     } == set()
 
 
+@pytest.mark.parametrize(
+    ("name", "step", "told"),
+    [
+        ("recovery", "vm-engine", "http://127.0.0.1:8081/"),
+        ("recovery", "container-engine", "http://127.0.0.1:8082/"),
+        ("rollback", "vm-kept", "written into vm/0"),
+        ("rollback", "vm-beside", "declared, vm/2,"),
+        ("rollback", "declare-back", "and vm/2 is destroyed"),
+        ("hybrid", "start-vm", "vm/2 is started"),
+        ("hybrid", "start-container", "container/0 is ended"),
+    ],
+)
+def test_the_page_of_a_step_names_what_that_step_is_about(name: str, step: str, told: str) -> None:
+    assert told in sections(name, exercise.load(name).example)[step].text
+
+
 @pytest.mark.parametrize("name", exercise.names())
 def test_figures_and_variants_have_keys_of_their_own(name: str) -> None:
     kind = exercise.load(name)
