@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from pairlab.model import Change, Instance, Outcome, SideName
+from pairlab.model import Accelerator, Change, Instance, Outcome, SideName
 from pairlab.report import figures
 
 WATCH_S = 2.0
@@ -22,6 +22,8 @@ SIGNS = {"create": "+", "update": "~", "replace": "±", "delete": "-"}
 COLOURS = {"+": "green", "~": "yellow", "±": "magenta", "-": "red"}
 SECRET = "[secret]"
 MAX_VALUE = 60
+EMULATED_SIGN = "*"
+"""Stands at figures of emulated VMs where there is no room for the word."""
 
 
 def _console() -> Console:
@@ -166,10 +168,14 @@ def status_table(status: Any) -> Table:
     """One grid: instances, then front doors, drift and problems."""
     grid = Table.grid()
     table = Table("instance", "state", "address", "image", "up", "cpu", "memory", box=None, pad_edge=False)
+    emulated = {SideName.VM} if status.accelerator == Accelerator.TCG else set[SideName]()
     for instance in status.instances:
-        table.add_row(*_instance_cells(instance))
+        table.add_row(*_instance_cells(instance, EMULATED_SIGN if instance.side in emulated else ""))
     grid.add_row(Text(f"lab {status.lab}, accelerator {status.accelerator}"))
     grid.add_row(table)
+    if any(instance.side in emulated for instance in status.instances):
+        note = f"{EMULATED_SIGN} of an emulated VM: says nothing of hardware virtualisation"
+        grid.add_row(Text(note, "yellow"))
     for door in status.doors:
         grid.add_row(Text(f"{door.side} front door {door.url} answers {door.answer}"))
     for line in status.drift:
@@ -181,8 +187,8 @@ def status_table(status: Any) -> Table:
     return grid
 
 
-def _instance_cells(instance: Instance) -> list[str]:
-    cpu = "–" if instance.cpu_s is None else f"{instance.cpu_s:.1f} s"
+def _instance_cells(instance: Instance, mark: str) -> list[str]:
+    cpu = "–" if instance.cpu_s is None else f"{instance.cpu_s:.1f} s{mark}"
     return [
         instance.name,
         instance.state,
@@ -190,7 +196,7 @@ def _instance_cells(instance: Instance) -> list[str]:
         instance.image or "–",
         human_time(instance.uptime_s),
         cpu,
-        human_bytes(instance.memory_bytes),
+        human_bytes(instance.memory_bytes) + (mark if instance.memory_bytes is not None else ""),
     ]
 
 
