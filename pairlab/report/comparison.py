@@ -25,12 +25,18 @@ EMULATION = (
 )
 EMULATED = "emulated"
 """Stands with each figure of a VM that ran by software emulation."""
+BUSY = (
+    "By the load average of the minute before, which has in it what brought the lab up, the host had more to"
+    " do than its CPUs could: times, and claims of them, may be those of a busy host."
+)
 VERDICTS = {"yes": "✓ yes", "no": "✗ no", "cannot": "⊘ cannot", "untried": "– not tried", "fact": "• fact"}
 """Verdict -> sign and word: never a colour alone."""
 BETTER = {"lower": "lower is better", "higher": "higher is better", "neither": ""}
 HOW_TO_READ = (
     "Each figure is the median of n samples, with their range. A claim is made only where each side was"
-    f" measured in {CLAIM_REPETITIONS} repetitions or more and the ranges do not overlap."
+    f" measured in {CLAIM_REPETITIONS} repetitions or more and the ranges do not overlap. By chance alone the"
+    " ranges of 3 against 3 are apart in 10 % of cases (2·3!·3!/6!), and many are compared; what is only"
+    " counted (packages, operations, programs) is the same each time."
 )
 
 
@@ -100,6 +106,20 @@ def emulation_note(result: RunResult) -> str:
     )
     reason = result.environment.accelerator_reason
     return (EMULATION + (f" Why: {reason}." if reason else "")) if emulated else ""
+
+
+def load(result: RunResult) -> str:
+    """How busy its host was: `load average 0.31 before, 1.87 after, on 2 logical CPUs`."""
+    own = result.environment
+    cpus = figures.counted(own.cores, "logical CPU")
+    return f"load average {own.load_before:.2f} before, {own.load_after:.2f} after, on {cpus}"
+
+
+def overload(result: RunResult) -> str:
+    """The load before it, where its host had more to do than it has CPUs; otherwise empty."""
+    own = result.environment
+    cpus = figures.counted(own.cores, "logical CPU")
+    return f"{own.load_before:.2f} on {cpus}" if own.load_before > own.cores else ""
 
 
 def rests_on_emulation(conclusion: Conclusion, result: RunResult) -> bool:

@@ -82,6 +82,7 @@ def page(
         columns=summary.columns if summary else (),
         targets={result.exercise: f"result-{number}" for number, result in enumerate(results, 1)},
         told=told,
+        busy=comparison.BUSY,
         how_to_read=comparison.HOW_TO_READ,
         verdicts=comparison.VERDICTS,
         plot_width=timeline.WIDTH,
@@ -95,6 +96,7 @@ def _section(result: RunResult) -> dict[str, object]:
         "result": result,
         "extent": comparison.extent(result),
         "emulation": comparison.emulation_note(result),
+        "busy": comparison.overload(result),
         "conclusions": [(each, comparison.rests_on_emulation(each, result)) for each in result.conclusions],
         "figures": [_figures_table(result, comparison.with_samples(result, group)) for group in groups],
         "findings": [

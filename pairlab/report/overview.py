@@ -50,6 +50,7 @@ class Overview:
         unknown: Headings of rows of which nothing is known.
         missing: Exercises that would tell more and did not, each once.
         emulation: What a reader must know before any figure of an emulated VM; empty where there is none.
+        busy: What began on a host that had more to do than it has CPUs, each with the load.
     """
 
     glances: tuple[Glance, ...]
@@ -57,6 +58,7 @@ class Overview:
     unknown: tuple[str, ...]
     missing: tuple[Missing, ...]
     emulation: str
+    busy: tuple[str, ...]
 
 
 def overview(results: Sequence[RunResult], summary: Summary) -> Overview:
@@ -82,6 +84,9 @@ def overview(results: Sequence[RunResult], summary: Summary) -> Overview:
         unknown=tuple(row.row.heading for row in summary.rows if not row.lines),
         missing=tuple(missing[name] for name in sorted(missing)),
         emulation=summary.emulation,
+        busy=tuple(
+            f"{result.exercise} ({load})" for result in results if (load := comparison.overload(result))
+        ),
     )
 
 

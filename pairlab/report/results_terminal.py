@@ -52,11 +52,14 @@ def _head(result: RunResult) -> RenderableType:
         plain(f"{result.exercise}: {result.title}", "bold"),
         plain(result.question),
         plain(comparison.extent(result), "dim"),
+        plain(comparison.load(result), "dim"),
     ]
     if result.subject:
         lines.append(plain(result.subject, "dim"))
     if note := comparison.emulation_note(result):
         lines.append(plain(note, "yellow"))
+    if busy := comparison.overload(result):
+        lines.append(plain(f"{comparison.BUSY} It was {busy}.", "yellow"))
     return Group(*lines)
 
 

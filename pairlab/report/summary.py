@@ -187,7 +187,7 @@ def _lines(result: RunResult, row: Row, newest: Sequence[SummaryCell]) -> Iterat
     lines: dict[tuple[str, str], list[SummaryCell]] = {}
     for cell in result.summary:
         if cell.row is row:
-            lines.setdefault((_label(result, cell), cell.figure), []).append(cell)
+            lines.setdefault((_label(result, cell, newest), cell.figure), []).append(cell)
     for (label, key), cells in lines.items():
         figure = next((figure for figure in result.figures if figure.key == key), None)
         entries = tuple(entry for cell in cells for entry in _entries(result, cell, figure, newest))
@@ -196,9 +196,13 @@ def _lines(result: RunResult, row: Row, newest: Sequence[SummaryCell]) -> Iterat
             yield Line(label, result.exercise, comparison.when(result), figure, entries, difference)
 
 
-def _label(result: RunResult, cell: SummaryCell) -> str:
+def _label(result: RunResult, cell: SummaryCell, newest: Sequence[SummaryCell]) -> str:
+    """What a line is called, as its exercise says now, whenever the result was made."""
     titles = {figure.key: figure.title for figure in result.figures}
-    return cell.label or titles.get(cell.figure) or cell.question
+    shown = (cell.row, cell.figure, cell.question, cell.variants)
+    now = [each.label for each in newest if (each.row, each.figure, each.question, each.variants) == shown]
+    labels = (*now, cell.label, titles.get(cell.figure), cell.question)
+    return next(label for label in labels if label)
 
 
 def _need(cell: SummaryCell, variant: Variant, newest: Sequence[SummaryCell]) -> Need | None:
@@ -238,10 +242,12 @@ def _difference(figure: Figure, entries: Sequence[Entry]) -> str:
         return "no claim: too few repetitions" if apart else ""
     (vm,), (container,) = vms, containers
     about = ", of emulated VMs" if vm.is_emulated else ""
+    is_counted = figure.unit == "1" and len({*vm.values}) == len({*container.values}) == 1
+    basis = "counted, the same each time" if is_counted else "the ranges are apart"
     if is_less(container.samples, vm.samples):
-        return f"less on containers: the ranges are apart{about}"
+        return f"less on containers: {basis}{about}"
     if is_less(vm.samples, container.samples):
-        return f"less on VMs: the ranges are apart{about}"
+        return f"less on VMs: {basis}{about}"
     if len({*vm.values, *container.values}) == 1:
         return f"equal in every sample{about}"
     often = enough(vm.samples, container.samples)

@@ -64,14 +64,22 @@ def texts() -> dict[Path, str]:
     """File -> its text, of what is made from kept results: a part of the README, and the whole table."""
     results = [read_result(path) for path in result_files([FOLDER])]
     summary = reports.overlook(results)
+    glance = overview(results, summary)
     part = render(
         "report/overview.md.j2",
-        overview=overview(results, summary),
+        overview=glance,
         columns=summary.columns,
         verdicts=comparison.VERDICTS,
         how_to_read=comparison.HOW_TO_READ,
+        busy=comparison.BUSY,
     )
-    table = render("docs/results.md.j2", table=as_markdown(summary))
+    table = render(
+        "docs/results.md.j2",
+        results=results,
+        overview=glance,
+        comparison=comparison,
+        table=as_markdown(summary),
+    )
     return {README: _with_part(README.read_text(encoding="utf-8"), part), FOLDER / "README.md": table}
 
 

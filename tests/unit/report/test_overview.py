@@ -82,6 +82,16 @@ def test_where_and_when_is_told_for_each_host() -> None:
     assert [site.exercises[0][:7] for site in sites] == ["patch (", "startup"]
 
 
+def test_a_host_that_was_busy_before_is_told_where_figures_are_read() -> None:
+    overloaded = environment().model_copy(update={"load_before": 7.73})
+    busy = startup().model_copy(update={"environment": overloaded})
+    found = of(patch_result(), busy)
+    assert [each.replace("\u00a0", " ") for each in found.busy] == ["startup (7.73 on 2 logical CPUs)"]
+    text = page([patch_result(), busy], summary_of(patch_result(), busy))
+    assert text.count("Mind the load.") == 2  # at the top, and in its own section
+    assert "Mind the load." not in page([patch_result()])
+
+
 def test_what_is_missing_is_told_once_with_its_reason() -> None:
     found = of(cut_short(patch_result()), startup(), missing="footprint")
     assert [each.exercise for each in found.missing] == ["footprint", "patch"]
@@ -157,6 +167,7 @@ def test_in_markdown_it_is_one_table() -> None:
         columns=summary.columns,
         verdicts=comparison.VERDICTS,
         how_to_read=comparison.HOW_TO_READ,
+        busy=comparison.BUSY,
     )
     tokens = MarkdownIt("commonmark").enable("table").parse(text)
     rows = sum(token.type == "tr_open" for token in tokens)

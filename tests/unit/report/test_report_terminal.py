@@ -6,12 +6,15 @@ import io
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
 import pytest
 from rich.console import Console
 
+from pairlab.model import Accelerator, Instance, SideName
 from pairlab.report import results_terminal
+from pairlab.report.terminal import status_table
 from pairlab.results import RunResult
 from tests.hostile_texts import TERMINAL, hostile
 from tests.report_worlds import cut_short, patch_result
@@ -75,6 +78,32 @@ def test_verdicts_have_a_sign_a_word_and_a_colour() -> None:
     ):
         assert coloured in text
     assert "(repetitions 2, 3)" in words(shown(patch_result(), 140))
+
+
+def test_the_load_is_told_and_warned_of_where_the_host_was_busy() -> None:
+    assert "load average 0.31 before, 1.87 after, on 2 logical CPUs" in words(shown(patch_result()))
+    assert "busy host" not in shown(patch_result())
+    environment = patch_result().environment.model_copy(update={"load_before": 7.73})
+    text = words(shown(patch_result().model_copy(update={"environment": environment})))
+    assert "may be those of a busy host. It was 7.73 on 2 logical CPUs." in text
+
+
+@pytest.mark.parametrize(("accelerator", "marked"), [(Accelerator.TCG, True), (Accelerator.KVM, False)])
+def test_figures_of_emulated_vms_are_marked_in_the_status_and_fit_beside_each_other(
+    accelerator: Accelerator, marked: bool
+) -> None:
+    instances = [
+        Instance(side, 0, "running", "10.213.1.10", "40764068633f", 5000.0, 1234.5, 384 * 1024**2)
+        for side in SideName
+    ]
+    status = SimpleNamespace(lab="dev", accelerator=accelerator, instances=instances, doors=[], drift=[],
+                             problems=[])  # fmt: skip
+    file = io.StringIO()
+    Console(file=file, width=80, highlight=False).print(status_table(status))
+    rows = [line.rstrip() for line in file.getvalue().splitlines()]
+    assert rows[2].endswith("1234.5 s*  384.0 MiB*" if marked else "1234.5 s  384.0 MiB")
+    assert rows[3].split()[-2:] == ["384.0", "MiB"]
+    assert ("* of an emulated VM: says nothing of hardware virtualisation" in rows) is marked
 
 
 def test_an_incomplete_result_says_so_before_anything_else() -> None:

@@ -91,12 +91,33 @@ def test_two_questions_of_one_label_share_a_line() -> None:
     assert [entry.answers[0].verdict for entry in kernel.of(CONTAINER)] == ["cannot"]
 
 
+def test_a_line_is_called_what_its_exercise_calls_it_now() -> None:
+    before = START.model_copy(update={"label": "as it was called"})
+    result = startup().model_copy(update={"summary": [before]})
+    renamed, other = (
+        START.model_copy(update={"label": label, "variants": variants})
+        for label, variants in (("as it is called", []), ("what another line shows", ["vm"]))
+    )
+    summary = summarise([Yield("startup", [other, renamed], result)])
+    assert [each.label for each in row(summary, Row.START).lines] == ["as it is called"]
+    unnamed = summarise([Yield("startup", [START], result)])
+    assert [each.label for each in row(unnamed, Row.START).lines] == ["as it was called"]
+
+
 def test_two_exercises_may_fill_one_row() -> None:
     isolation = small_result(
         "isolation", START.model_copy(update={"row": Row.PATCHING}), READY, {VM: [1], CONTAINER: [2]}
     )
     lines = row(of(isolation, patch_result()), Row.PATCHING).lines
     assert {each.exercise for each in lines} == {"isolation", "patch"}
+
+
+def test_what_never_varies_and_is_a_count_is_called_counted() -> None:
+    packages = Figure(key="ready", title="packages", unit="1", method="Lines of `dpkg-query`.")
+    values = {VM: (135.0, 135.0, 135.0), CONTAINER: (99.0, 99.0, 99.0)}
+    result = small_result("stack", START, packages, values, accelerator="kvm")
+    (found,) = row(of(result), Row.START).lines
+    assert found.difference == "less on containers: counted, the same each time"
 
 
 @pytest.mark.parametrize(
@@ -110,6 +131,7 @@ def test_two_exercises_may_fill_one_row() -> None:
         ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), "kvm", "less on VMs: the ranges are apart"),
         ((0.1, 0.2, 0.5), (0.4, 0.5, 0.6), "kvm", "no claim: the ranges overlap"),
         ((3.0, 3.2), (0.4, 0.5), "kvm", "no claim: too few repetitions"),
+        ((7.0, 7.0, 7.0), (3.0, 3.0, 3.0), "kvm", "less on containers: the ranges are apart"),
         ((7.0, 7.0, 7.0), (7.0, 7.0, 7.0), "tcg", "equal in every sample, of emulated VMs"),
     ],
 )  # fmt: skip

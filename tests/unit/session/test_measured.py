@@ -51,7 +51,9 @@ def test_the_part_is_written_between_its_marks_and_nothing_else_is_touched(folde
     assert text.endswith(f"\n{measured.END}\n\n## B\n")
     assert "old" not in text.split()
     assert "All instances patched" in text
-    assert "invoke exercise.run footprint" in (folders / "docs" / "README.md").read_text()
+    table = (folders / "docs" / "README.md").read_text()
+    assert "invoke exercise.run footprint" in table
+    assert "| patch | 24 Nov 2026, 21:15 UTC | 3 | 0.31 | 1.87 | 2 |" in table
     assert measured.write() == []
 
 
