@@ -45,7 +45,7 @@ class FakeEngine:
         if self.carries:
             Handler.status = 503
         if self.supervised:
-            threading.Timer(0.3, lambda: self.come_back("a manager")).start()
+            threading.Timer(0.1, lambda: self.come_back("a manager")).start()
 
     def start(self) -> None:
         if not self.runs:
