@@ -12,7 +12,7 @@ import json
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 CREATED = "2023-11-14T22:13:20Z"
 """Always the same: an image's time stamp says nothing here, its version does."""
@@ -28,12 +28,13 @@ def write_own_layer(root: Path, base: Path, target: Path) -> None:
         target: Layer to write.
     """
     with tarfile.open(base) as tar:
-        before = {entry.name: _identity(entry) for entry in tar}
+        before = {entry.name: _identity(tar, entry) for entry in tar}
     with tarfile.open(root) as tar, tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as layer:
         seen: set[str] = set()
         for entry in tar:
             seen.add(entry.name)
-            if entry.isdev() or before.get(entry.name) == _identity(entry):
+            same = entry.name in before and before[entry.name] == _identity(tar, entry)
+            if entry.isdev() or same:
                 continue
             layer.addfile(entry, tar.extractfile(entry) if entry.isreg() else None)
         gone = before.keys() - seen
@@ -64,11 +65,16 @@ def write_tree(root: Path, folder: str, target: Path) -> None:
                 tree.addfile(entry, content)
 
 
-def _identity(entry: tarfile.TarInfo) -> tuple[Any, ...]:
-    size = entry.size if entry.isreg() else 0
+def _identity(tar: tarfile.TarFile, entry: tarfile.TarInfo) -> tuple[Any, ...]:
+    # By what it holds: times are clamped, so that a newer file may have its elder's size and time.
+    # A hard link changes with the file that it names.
+    digest = ""
+    if entry.isreg() or entry.islnk():
+        content = cast(io.BufferedReader, tar.extractfile(entry))
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
     # A directory's own time changes with its entries; those are told apart by themselves.
     mtime = 0 if entry.isdir() else int(entry.mtime)
-    return (entry.type, size, entry.mode, entry.uid, entry.gid, entry.linkname, mtime)
+    return (entry.type, digest, entry.mode, entry.uid, entry.gid, entry.linkname, mtime)
 
 
 def _entry(name: str, size: int) -> tarfile.TarInfo:

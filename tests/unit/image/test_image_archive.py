@@ -27,6 +27,20 @@ def test_a_layer_holds_what_changed_and_whiteouts_of_what_went(layers):
         assert tar.extractfile("./b").read() == b"new!"
 
 
+def test_a_layer_holds_a_file_that_differs_in_nothing_but_its_content_and_the_links_to_it(tmp_path):
+    for name, text in (("base.tar", "old"), ("root.tar", "new")):
+        write_tar(tmp_path / name, {"./kept": "as it was", "./lib": text})
+        with tarfile.open(tmp_path / name, "a") as tar:
+            for link, kept in (("./lib.1", "./lib"), ("./other", "./kept")):
+                entry = tarfile.TarInfo(link)
+                entry.type, entry.linkname = tarfile.LNKTYPE, kept
+                tar.addfile(entry)
+    write_own_layer(tmp_path / "root.tar", tmp_path / "base.tar", tmp_path / "own.tar")
+    with tarfile.open(tmp_path / "own.tar") as tar:
+        assert tar.getnames() == ["./lib", "./lib.1"]
+        assert tar.extractfile("./lib.1").read() == b"new"
+
+
 def test_an_archive_names_its_layers_by_their_digests(layers, tmp_path):
     target = tmp_path / "image.tar"
     write_archive(target, list(layers), "pairlab/x:1", {"User": "nobody"}, {"k": "v"})
