@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +15,7 @@ from pairlab.image.container_archive import write_archive, write_own_layer, writ
 from pairlab.image.recipe import BASE_PACKAGES, TREE, VM_PACKAGES, Recipe, short_digest, vm_base_files
 from pairlab.image.record import ARCHIVE, DISK, KERNEL, VERSION_LABEL, ImageRecord, reference
 from pairlab.image.rootfs import Stage, build_error, debian_sources, make_root
+from pairlab.image.staging import Staging, staging
 from pairlab.progress import Progress
 from pairlab.run import Runner, end_commands
 
@@ -72,7 +71,7 @@ class Builder:
         if not leads and not chain[0][0].is_file():
             self._base_came.wait()
         try:
-            with staging(self.cache) as out:
+            with staging(self.cache, self.runner) as place:
                 begun = max((n for n, (path, _) in enumerate(chain) if path.is_file()), default=-1)
                 stages = [stage for _, steps in chain[begun + 1 :] for stage in steps]
                 own = Stage(recipe.packages, recipe.files, recipe.commands, updates=recipe.updates)
@@ -81,7 +80,7 @@ class Builder:
                 base = [path for path in (chain[begun][0], kept[LISTS]) if begun >= 0 and path.is_file()]
 
                 def save(name: str) -> None:
-                    keep(out / name, kept[name])
+                    keep(place.made(name), kept[name])
                     if name == BASE:  # the last of the two
                         self._base_came.set()
 
@@ -89,13 +88,13 @@ class Builder:
                     recipe,
                     [*stages, own],
                     base=base,
-                    out=out,
+                    place=place,
                     sources=sources,
                     runner=self.runner,
                     progress=self.progress,
                     saved=save,
                 )
-                record = self._finish(recipe, out, kept[BASE])
+                record = self._finish(recipe, place, kept[BASE])
             self.built(record)
             return record
         finally:
@@ -114,30 +113,31 @@ class Builder:
             chain.append((folder / f"{key}.tar", [Stage(files=files), Stage(VM_PACKAGES, saved=VM_BASE)]))
         return chain
 
-    def _finish(self, recipe: Recipe, out: Path, base: Path) -> ImageRecord:
-        version = (out / "version").read_text().strip()
-        lines = (out / "packages").read_text().splitlines()
+    def _finish(self, recipe: Recipe, place: Staging, base: Path) -> ImageRecord:
+        version = place.made("version").read_text().strip()
+        lines = place.made("packages").read_text().splitlines()
         packages = dict(line.split(" ", 1) for line in lines)
         _check_updates(recipe, packages)
-        result = out / "result"
+        result = place.own / "result"
         result.mkdir()
         if recipe.form == "vm":
             self.progress(f"{recipe.name} (vm): compressing the disk")
-            what = f"making the disk of {recipe.name}"
-            compress(self.runner, out / "disk.raw", result / DISK, what=what, source_format="raw")
-            (out / "disk.raw").unlink()
+            what, disk = f"making the disk of {recipe.name}", place.made("disk.raw")
+            compress(self.runner, disk, result / DISK, what=what, source_format="raw")
+            disk.unlink()
             # A disk that boots itself needs neither; its kernel serves to try the host's KVM.
             for name in (KERNEL,) if recipe.boots_itself else (KERNEL, "initrd"):
-                shutil.move(out / name, result / name)
+                shutil.move(place.made(name), result / name)
         elif recipe.form == "tree":
             self.progress(f"{recipe.name}: packing the programs")
-            write_tree(out / "root.tar", TREE, result / ARCHIVE)
+            write_tree(place.made("root.tar"), TREE, result / ARCHIVE)
         else:
             self.progress(f"{recipe.name} (container): separating its layer from the base")
-            write_own_layer(out / "root.tar", base, out / "own.tar")
+            layer = place.own / "own.tar"
+            write_own_layer(place.made("root.tar"), base, layer)
             labels = {VERSION_LABEL: version, "org.pairlab.workload": recipe.name}
             name = reference(recipe.name, version)
-            write_archive(result / "image.tar", [base, out / "own.tar"], name, recipe.config, labels)
+            write_archive(result / "image.tar", [base, layer], name, recipe.config, labels)
         record = ImageRecord.of(
             result,
             name=recipe.name,
@@ -213,23 +213,3 @@ def keep(made: Path, target: Path) -> None:
     near = target.with_name(f".{target.name}")
     shutil.move(made, near)
     os.replace(near, target)
-
-
-@contextmanager
-def staging(cache: Path) -> Iterator[Path]:
-    """A folder for what is being made, gone afterwards.
-
-    A normal user's build runs as other users of a user namespace, who may not look into a home directory.
-    """
-    if os.geteuid() == 0:
-        parent = cache / "making"
-        parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=parent) as folder:
-            yield Path(folder)
-        return
-    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="pairlab-making-") as outer:
-        Path(outer).chmod(0o711)
-        inner = Path(outer) / "out"
-        inner.mkdir()
-        inner.chmod(0o777)
-        yield inner

@@ -124,6 +124,12 @@ class ImageRecord:
         (self.folder / SOUND).write_text(json.dumps(looks))
 
 
+def sound_image(folder: Path) -> ImageRecord | None:
+    """The image in a folder; None if there is none, or it is damaged."""
+    record = ImageRecord.read(folder / "record.json")
+    return record if record is not None and record.is_sound() else None
+
+
 def _look(path: Path) -> list[int]:
     stat = path.stat()
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]

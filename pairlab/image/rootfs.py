@@ -16,6 +16,7 @@ from pairlab.errors import CommandError, ImageError
 from pairlab.image.apt_source import AptSource
 from pairlab.image.boot_area import PARTITION_START_BYTES, make_boot_area
 from pairlab.image.recipe import BASE_PACKAGES, BUILD_SCRIPT, File, Files, HostFile, Recipe
+from pairlab.image.staging import Staging
 from pairlab.model import Repository
 from pairlab.progress import Progress, heartbeat
 from pairlab.render import render
@@ -111,19 +112,19 @@ def make_root(
     stages: list[Stage],
     *,
     base: Sequence[Path],
-    out: Path,
+    place: Staging,
     sources: list[str],
     runner: Runner,
     progress: Progress,
     saved: Callable[[str], None],
 ) -> None:
-    """Build a root file system; what is wanted of it lies in `out` afterwards.
+    """Build a root file system; what is wanted of it lies in `place.out` afterwards.
 
     Args:
         recipe: What is built.
         stages: Steps, the recipe's own last.
         base: Tar files to begin with; none to begin with nothing.
-        out: Folder that gets `packages` and `version`, and `root.tar` or `disk.raw`, `vmlinuz`, `initrd`.
+        place: Its `out` gets `packages` and `version`, and `root.tar` or `disk.raw`, `vmlinuz`, `initrd`.
         sources: Debian sources.
         runner: Runs mmdebstrap.
         progress: Told each phase, and now and then in a long one.
@@ -145,13 +146,13 @@ def make_root(
             now[0] = f"{recipe.name} ({recipe.form}): {said}"
             progress(now[0])
 
-    script = _write_script(recipe, stages, out, boot_area=_write_boot_area(recipe, out, runner))
+    script = _write_script(recipe, stages, place, boot_area=_write_boot_area(recipe, place.own, runner))
     # As root it would mount in the host's own name space, and leave that behind when it is killed.
     private = ["unshare", "--mount", "--propagation=private"] if os.geteuid() == 0 else []
     argv = [*private, "mmdebstrap", "--mode=auto", "--format=null", f"--customize-hook={script}"]
     argv += [NO_STAND_INS, *(_from_tar(base) if base else _from_nothing())]
-    # Its scratch lies in `out`, so that it goes with it, however the build ends.
-    env = {"SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(out)} | apt_proxy(runner)
+    # Its scratch lies there too, so that it goes with it, however the build ends.
+    env = {"SOURCE_DATE_EPOCH": str(EPOCH), "TMPDIR": str(place.out)} | apt_proxy(runner)
     progress(f"{what}: " + ("unpacking its base" if base else "bootstrapping Debian"))
     try:
         with heartbeat(progress, lambda: now[0]):
@@ -174,32 +175,33 @@ def _from_tar(base: Sequence[Path]) -> list[str]:
     return ["--variant=custom", "--skip=check/empty", *(f"--setup-hook={hook}" for hook in hooks)]
 
 
-def _write_boot_area(recipe: Recipe, out: Path, runner: Runner) -> Path | None:
+def _write_boot_area(recipe: Recipe, own: Path, runner: Runner) -> Path | None:
     """Where the boot loader of a disk that starts by itself lies; None for other images."""
     if not recipe.boots_itself:
         return None
-    target = out / "boot-area"
-    target.write_bytes(make_boot_area(runner, recipe.cmdline, disk_bytes=DISK_BYTES, scratch=out))
+    target = own / "boot-area"
+    target.write_bytes(make_boot_area(runner, recipe.cmdline, disk_bytes=DISK_BYTES, scratch=own))
     return target
 
 
-def _write_script(recipe: Recipe, stages: list[Stage], out: Path, *, boot_area: Path | None) -> Path:
+def _write_script(recipe: Recipe, stages: list[Stage], place: Staging, *, boot_area: Path | None) -> Path:
+    own = place.own
     steps = [
         {
             "packages": stage.packages,
-            "files": _write_files(out / f"files-{number}.tar", stage.files) if stage.files else "",
+            "files": _write_files(own / f"files-{number}.tar", stage.files) if stage.files else "",
             "commands": stage.commands,
             "saved": stage.saved,
             "lists": stage.lists,
-            "updates": _write_updates(out, stage.updates) if stage.updates else None,
+            "updates": _write_updates(own, stage.updates) if stage.updates else None,
         }
         for number, stage in enumerate(stages)
     ]
-    script = out / "build.sh"
+    script = own / "build.sh"
     script.write_text(
         render(
             BUILD_SCRIPT,
-            out=out,
+            out=place.out,
             stages=steps,
             form=recipe.form,
             recipe=recipe.digest,
@@ -210,18 +212,19 @@ def _write_script(recipe: Recipe, stages: list[Stage], out: Path, *, boot_area: 
             partition_start=PARTITION_START_BYTES,
         )
     )
-    script.chmod(0o755)
+    for path in own.iterdir():
+        path.chmod(0o755)  # whatever the umask: the build may run as another user
     return script
 
 
-def _write_updates(out: Path, repository: Repository) -> dict[str, object]:
+def _write_updates(own: Path, repository: Repository) -> dict[str, object]:
     """What the build script needs to install from a repository that lies in the new root meanwhile."""
     source = AptSource(f"file:{UPDATES}/", repository.public_key)
     files: dict[str, File | HostFile] = {path: File(text) for path, text in source.files.items()}
     for path in repository.folder.iterdir():
         files[f"{UPDATES}/{path.name}"] = HostFile(path, "")
     return {
-        "files": _write_files(out / "updates.tar", files),
+        "files": _write_files(own / "updates.tar", files),
         "refresh": source.refresh,
         "packages": repository.packages,
         "remove": [UPDATES, *source.files],

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from pairlab.errors import CommandError, ImageError
-from pairlab.image.builder import Builder, image_folder, staging
+from pairlab.image.builder import Builder, image_folder
 from pairlab.image.container_archive import layer_sizes
 from pairlab.image.guest_image import fetch_guest, guest_folder, guest_image
 from pairlab.image.lock import locked
@@ -23,8 +23,9 @@ from pairlab.image.recipe import (
     tools_recipe,
     vm_recipe,
 )
-from pairlab.image.record import ARCHIVE, DISK, KERNEL, VERSION_LABEL, ImageRecord, reference
+from pairlab.image.record import ARCHIVE, DISK, KERNEL, VERSION_LABEL, ImageRecord, reference, sound_image
 from pairlab.image.repository import REPOSITORIES, read_repository
+from pairlab.image.staging import clear_half_made
 from pairlab.model import BootKind, ContainerImage, Repository, Tools, VmImage, Workload, WorkloadImages
 from pairlab.progress import Progress
 from pairlab.run import Completed, Runner
@@ -93,7 +94,7 @@ class ImageStore:
         vm = form == "vm"
         recipe = vm_recipe(workload, updates, boot=boot) if vm else container_recipe(workload, updates)
         with locked(self._cache, progress), _written(self._cache):
-            self._clear_half_made()
+            clear_half_made(self._cache, self._runner)
             (record,) = Builder(self._cache, self._runner, progress).build_all([recipe])
         return record.size_bytes
 
@@ -143,12 +144,14 @@ class ImageStore:
         Raises:
             ImageError: It cannot be fetched, or is not what the digest says.
         """
-        path = guest_folder(self._cache, sha256) / "record.json"
-        record = ImageRecord.read(path)
-        if record is None or not record.is_sound():
-            with locked(self._cache, progress), _written(self._cache), staging(self._cache) as out:
-                record = fetch_guest(
-                    url, sha256, cache=self._cache, out=out, runner=self._runner, progress=progress
+        folder = guest_folder(self._cache, sha256)
+        record = sound_image(folder)
+        if record is None:
+            with locked(self._cache, progress), _written(self._cache):
+                clear_half_made(self._cache, self._runner)
+                # another run may have fetched it meanwhile
+                record = sound_image(folder) or fetch_guest(
+                    url, sha256, cache=self._cache, runner=self._runner, progress=progress
                 )
         return guest_image(record)
 
@@ -216,7 +219,7 @@ class ImageStore:
         removed = []
         hosts = {self._docker_host, *docker_hosts}
         with locked(self._cache, progress):
-            self._clear_half_made()
+            clear_half_made(self._cache, self._runner)
             silent = sorted(host for host in hosts if not self._answers(host))
             for host in silent:
                 progress(f"keeping container images: Docker does not answer at {host}")
@@ -275,17 +278,14 @@ class ImageStore:
     def _find(self, recipe: Recipe) -> ImageRecord | None:
         return ImageRecord.read(image_folder(self._cache, recipe) / "record.json")
 
-    def _sound(self, recipe: Recipe) -> ImageRecord | None:
-        record = self._find(recipe)
-        return record if record is not None and record.is_sound() else None
-
     def _ensure_all(self, recipes: Sequence[Recipe], progress: Progress) -> list[ImageRecord]:
-        records = {recipe.digest: self._sound(recipe) for recipe in recipes}
+        folders = {recipe.digest: image_folder(self._cache, recipe) for recipe in recipes}
+        records = {digest: sound_image(folder) for digest, folder in folders.items()}
         if None in records.values():
             with locked(self._cache, progress):
-                self._clear_half_made()
+                clear_half_made(self._cache, self._runner)
                 # another builder may have made it meanwhile
-                records = {recipe.digest: self._sound(recipe) for recipe in recipes}
+                records = {digest: sound_image(folder) for digest, folder in folders.items()}
                 missing = [recipe for recipe in recipes if records[recipe.digest] is None]
                 builder = Builder(self._cache, self._runner, progress, partial(self._give, progress))
                 with _written(self._cache):
@@ -307,9 +307,6 @@ class ImageStore:
             for name in ("bases", APT):
                 shutil.rmtree(self._cache / name, ignore_errors=True)
 
-    def _clear_half_made(self) -> None:
-        shutil.rmtree(self._cache / "making", ignore_errors=True)
-
 
 @contextmanager
 def _written(cache: Path) -> Iterator[None]:
@@ -320,7 +317,7 @@ def _written(cache: Path) -> Iterator[None]:
         hint = f"check {cache}"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             hint = "free some space (`invoke image.prune` removes unused images), then try again"
-        raise ImageError(f"an image could not be written: {error.strerror}", hint=hint) from error
+        raise ImageError(f"an image could not be written: {error.strerror or error}", hint=hint) from error
 
 
 def vm_image(recipe: Recipe, record: ImageRecord) -> VmImage:

@@ -92,7 +92,8 @@ class BuildingRunner:
         if self.failure:
             return 1, self.failure
         script = Path(next(w for w in words if w.startswith("--customize-hook=")).split("=", 1)[1])
-        text, out = script.read_text(), script.parent
+        text = script.read_text()
+        out = Path(re.search(r"^out=(.*)$", text, re.MULTILINE)[1])
         self.bootstraps += "--variant=essential" in words
         if self.bootstraps > 1:
             self.bootstrapped_again.set()

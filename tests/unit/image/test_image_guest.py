@@ -1,10 +1,16 @@
 import hashlib
 import os
+import threading
+from http.client import IncompleteRead
+from unittest.mock import MagicMock
 
 import pytest
 from image_worlds import BuildingRunner
 
 from pairlab.errors import ImageError
+from pairlab.image import guest_image
+from pairlab.image.guest_image import fetch_guest
+from pairlab.image.lock import locked
 from pairlab.image.store import ImageStore
 
 
@@ -53,6 +59,42 @@ def test_what_cannot_be_fetched_is_named(store, url):
     assert "guestImageUrl" in caught.value.hint
 
 
-def test_only_known_schemes(store):
-    with pytest.raises(ImageError, match="cannot be fetched"):
-        store.ensure_guest("ftp://x/y", "0" * 64, progress=print)
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [
+        (TimeoutError("The read operation timed out"), "timed out"),
+        (ConnectionResetError(104, "Connection reset by peer"), "reset by peer"),
+        (IncompleteRead(b"cloud"), "IncompleteRead"),
+        (None, "ended after 5 of 11 bytes"),
+    ],
+)
+def test_a_download_that_ends_early_is_told_as_such(store, monkeypatch, trouble, told):
+    def read(_):
+        if trouble:
+            raise trouble
+        return sent.pop()
+
+    sent = [b"", b"cloud"]
+    answer = MagicMock(headers={"Content-Length": "11"}, read=read)
+    answer.__enter__.return_value = answer
+    monkeypatch.setattr(guest_image.urllib.request, "urlopen", lambda *_, **__: answer)
+    with pytest.raises(ImageError, match=f"cannot be fetched: .*{told}") as caught:
+        store.ensure_guest("http://mirror.test/x", "0" * 64, progress=print)
+    assert "run this again" in caught.value.hint
+
+
+def test_two_labs_that_want_one_guest_fetch_it_once(store, published, tmp_path):
+    (tmp_path / "images").mkdir()
+    waiting, made = threading.Event(), []
+    with locked(tmp_path / "images", print):
+        second = threading.Thread(
+            target=lambda: made.append(store.ensure_guest(*published, progress=lambda _: waiting.set()))
+        )
+        second.start()
+        assert waiting.wait(10)
+        fetch_guest(*published, cache=tmp_path / "images", runner=BuildingRunner(), progress=print)
+        disk = store.planned_guest(published[1]).disk
+        before = disk.stat().st_ino
+    second.join(10)
+    assert made[0].disk == disk
+    assert disk.stat().st_ino == before
