@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pairlab.model import LabSpec, Tier
+from pairlab.model import GUEST_USER, LabSpec, Tier
 from pairlab.render import render
 
 
@@ -49,6 +49,7 @@ def user_data(spec: LabSpec, tier: Tier, host: str, index: int) -> str:
         lab=spec.name,
         index=index,
         hostname=host,
+        user=GUEST_USER,
         ssh_public_key=spec.keys.public,
         host_key_private=key.private,
         host_key_public=key.public,

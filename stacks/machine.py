@@ -9,7 +9,18 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from pairlab.model import LABEL, MACHINE, MACHINE_HOST, MACHINE_SSH_PORT, ContainerImage, LabSpec, Tier
+from pairlab.model import (
+    HEALTHCHECK,
+    IMAGE_LABEL,
+    LABEL,
+    MACHINE,
+    MACHINE_HOST,
+    MACHINE_SSH_PORT,
+    TIER_LABEL,
+    ContainerImage,
+    LabSpec,
+    Tier,
+)
 from pairlab.render import render
 from stacks.guest_seed import Link, network_config, user_data
 
@@ -17,7 +28,6 @@ MIB = 1024**2
 QEMU_MIB = 1280
 """What QEMU may take beside its guest's memory: translated code, by default up to 1 GiB, and itself."""
 SEED = "/etc/machine"
-HEALTHCHECK = "/usr/local/bin/healthcheck"
 MAC = "52:54:00:12:34:56"
 LINK = Link(MAC, "10.0.2.15/24", "10.0.2.2", "10.0.2.3")
 """QEMU's own network, which is the same in every container and joined to none. Source: QEMU, net/slirp.c."""
@@ -60,7 +70,7 @@ class Machine(pulumi.ComponentResource):
         local_image = docker.RemoteImage(
             f"{name}-image", name=image.reference, keep_locally=True, opts=self._own
         )
-        labels = {LABEL: spec.name, "org.pairlab.tier": MACHINE, "org.pairlab.image": image.version}
+        labels = {LABEL: spec.name, TIER_LABEL: MACHINE, IMAGE_LABEL: image.version}
         service = docker.Service(
             f"{name}-service",
             name=f"{spec.prefix}-{MACHINE}",

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from pairlab.model import LABEL, DeployedFile, LabSpec, SideName, Tier
+from pairlab.model import HEALTHCHECK, IMAGE_LABEL, LABEL, TIER_LABEL, DeployedFile, LabSpec, SideName, Tier
 
-HEALTHCHECK = "/usr/local/bin/healthcheck"
 MIB = 1024**2
 
 
@@ -62,11 +61,7 @@ class Containers(pulumi.ComponentResource):
         local_image = docker.RemoteImage(
             f"{self._name}-{workload.name}-image", name=image.reference, keep_locally=True, opts=self._own
         )
-        labels = {
-            LABEL: spec.name,
-            "org.pairlab.tier": tier.group,
-            "org.pairlab.image": image.version,
-        }
+        labels = {LABEL: spec.name, TIER_LABEL: tier.group, IMAGE_LABEL: image.version}
         return docker.Service(
             f"{self._name}-{workload.name}",
             name=f"{spec.prefix}-{workload.name}",

@@ -9,11 +9,19 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_libvirt as libvirt
 
-from pairlab.model import METADATA_NAMESPACE, PACKAGES_HOST, Accelerator, LabSpec, SideName, Tier, VmImage
+from pairlab.model import (
+    METADATA_NAMESPACE,
+    PACKAGES_HOST,
+    VM_DISK_BYTES,
+    Accelerator,
+    LabSpec,
+    SideName,
+    Tier,
+    VmImage,
+)
 from pairlab.render import render
 from stacks.guest_seed import Link, network_config, user_data
 
-DISK_BYTES = 4 * 1024**3
 DIGEST_LENGTH = 12
 
 
@@ -139,7 +147,7 @@ class VirtualMachines(pulumi.ComponentResource):
             pool=self._pool.name,
             base_volume_id=boot.base.id,
             format="qcow2",
-            size=DISK_BYTES,
+            size=VM_DISK_BYTES,
             opts=self._own,
         )
         seed_disk = libvirt.CloudInitDisk(

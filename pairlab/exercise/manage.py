@@ -15,7 +15,7 @@ from pairlab.exercise import Lab, Log
 from pairlab.exercise import _manage_figures as plan
 from pairlab.exercise._client import Client
 from pairlab.exercise._fleet import Fleet
-from pairlab.model import Operation, SideName
+from pairlab.model import COPIED_NOTE, Operation, SideName
 from pairlab.results import Conclusion, RunResult, Variant
 
 NOTE = "written on the host\n"
@@ -157,7 +157,7 @@ class LabExercise:
         operation = bench.operations[name]
         if name == "copy":
             inside = Fleet(self._lab, bench.side).admin(0)
-            if inside.run(["cat", "/tmp/pairlab-note"]).stdout != NOTE:
+            if inside.run(["cat", COPIED_NOTE]).stdout != NOTE:
                 raise ExerciseError(
                     f"the file that was copied to the {bench.side} side is not there as it was",
                     hint="`invoke lab.exec` shows what is",

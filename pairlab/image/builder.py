@@ -13,9 +13,10 @@ from pathlib import Path
 from pairlab.errors import CommandError, ImageError
 from pairlab.image.container_archive import write_archive, write_own_layer, write_tree
 from pairlab.image.recipe import BASE_PACKAGES, TREE, VM_PACKAGES, Recipe, short_digest, vm_base_files
-from pairlab.image.record import ARCHIVE, DISK, KERNEL, VERSION_LABEL, ImageRecord, reference
+from pairlab.image.record import ARCHIVE, DISK, KERNEL, ImageRecord, reference
 from pairlab.image.rootfs import Stage, build_error, debian_sources, make_root
 from pairlab.image.staging import Staging, staging
+from pairlab.model import IMAGE_LABEL
 from pairlab.progress import Progress
 from pairlab.run import Runner, end_commands
 
@@ -135,7 +136,7 @@ class Builder:
             self.progress(f"{recipe.name} (container): separating its layer from the base")
             layer = place.own / "own.tar"
             write_own_layer(place.made("root.tar"), base, layer)
-            labels = {VERSION_LABEL: version, "org.pairlab.workload": recipe.name}
+            labels = {IMAGE_LABEL: version, "org.pairlab.workload": recipe.name}
             name = reference(recipe.name, version)
             write_archive(result / "image.tar", [base, layer], name, recipe.config, labels)
         record = ImageRecord.of(

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pairlab.image.container_archive import file_digest
 from pairlab.image.recipe import File, HostFile, Recipe, vm_recipe
 from pairlab.image.store import ImageStore, container_image, vm_image
-from pairlab.model import GUEST_CONTAINER, ContainerImage, VmImage, Workload
+from pairlab.model import GUEST_CONTAINER, HEALTHCHECK, VM_DISK_BYTES, ContainerImage, VmImage, Workload
 from pairlab.progress import Progress
 from pairlab.render import render
 
@@ -18,7 +18,6 @@ MACHINE_PACKAGES = ("qemu-system-x86", "qemu-utils", "genisoimage", "netcat-open
 GIVEN, OWN = "/srv/machine", "/var/lib/machine"
 """Folders in the container: of the VM's image, and of what is made at each start."""
 MACHINE_USER, MACHINE_GROUP = "nobody", "nogroup"
-DISK_BYTES = 4 * 1024**3
 
 
 def engine_recipe(workload: Workload) -> Recipe:
@@ -55,15 +54,14 @@ def machine_recipe(workload: Workload, vm: VmImage) -> Recipe:
     files: dict[str, File | HostFile] = {
         f"{GIVEN}/{name}": HostFile(path, file_digest(path)) for name, path in sources.items()
     }
-    probe = "/usr/local/bin/healthcheck"
-    files[probe] = File(
+    files[HEALTHCHECK] = File(
         render("workload/healthcheck.pl.j2", port=workload.port, health_path=workload.health_path), 0o755
     )
     start = render(
         "nested/machine.sh.j2",
         own=OWN,
         given=GIVEN,
-        disk_bytes=DISK_BYTES,
+        disk_bytes=VM_DISK_BYTES,
         cmdline=vm.cmdline if direct else None,
     )
     files["/usr/local/bin/machine"] = File(start, 0o755)

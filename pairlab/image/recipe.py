@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pairlab.image.container_archive import file_digest
-from pairlab.model import BootKind, Repository, Workload
+from pairlab.model import GUEST_USER, HEALTHCHECK, BootKind, Repository, Workload
 from pairlab.render import TEMPLATES, render
 
 FORMAT = 3
@@ -205,7 +205,7 @@ def vm_recipe(workload: Workload, updates: Repository | None = None, *, boot: Bo
         # Otherwise nobody may log in between the first ssh and the end of the start.
         ("ln", "-s", "/dev/null", "/etc/tmpfiles.d/systemd-nologin.conf"),
         ("systemctl", "--quiet", "set-default", "pairlab.target"),
-        ("useradd", "--create-home", "--shell", "/bin/bash", "--groups", "systemd-journal", "lab"),
+        ("useradd", "--create-home", "--shell", "/bin/bash", "--groups", "systemd-journal", GUEST_USER),
         ("rm", "-f", "/etc/fstab"),
         ("sh", "-c", "rm -f /etc/ssh/ssh_host_*"),
     )
@@ -214,10 +214,9 @@ def vm_recipe(workload: Workload, updates: Repository | None = None, *, boot: Bo
 
 def container_recipe(workload: Workload, updates: Repository | None = None) -> Recipe:
     """The container image of a workload: user space only, one process, no root."""
-    probe = "/usr/local/bin/healthcheck"
     files = workload_files(workload, "container") | {
         "/usr/local/bin/entrypoint": File(render("workload/entrypoint.sh.j2"), 0o755),
-        probe: File(
+        HEALTHCHECK: File(
             render("workload/healthcheck.pl.j2", port=workload.port, health_path=workload.health_path), 0o755
         ),
     }
@@ -229,7 +228,12 @@ def container_recipe(workload: Workload, updates: Repository | None = None) -> R
         "ExposedPorts": {f"{workload.port}/tcp": {}},
         "StopSignal": workload.stop_signal,
         # The format counts in nanoseconds.
-        "Healthcheck": {"Test": ["CMD", probe], "Interval": 5 * 10**9, "Timeout": 5 * 10**9, "Retries": 3},
+        "Healthcheck": {
+            "Test": ["CMD", HEALTHCHECK],
+            "Interval": 5 * 10**9,
+            "Timeout": 5 * 10**9,
+            "Retries": 3,
+        },
     }
     return Recipe(workload.name, "container", workload.packages, files, commands, config, updates)
 

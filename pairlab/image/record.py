@@ -11,9 +11,6 @@ from pathlib import Path
 from pairlab.image.container_archive import file_digest
 from pairlab.model import PROJECT
 
-VERSION_LABEL = "org.pairlab.image"
-"""Label of a container image; its value is the image's version."""
-
 DISK, KERNEL, ARCHIVE = "disk.qcow2", "vmlinuz", "tree.tar.gz"
 SOUND = "sound.json"
 """Beside the files: how they looked when their digests were last checked."""

@@ -23,10 +23,19 @@ from pairlab.image.recipe import (
     tools_recipe,
     vm_recipe,
 )
-from pairlab.image.record import ARCHIVE, DISK, KERNEL, VERSION_LABEL, ImageRecord, reference, sound_image
+from pairlab.image.record import ARCHIVE, DISK, KERNEL, ImageRecord, reference, sound_image
 from pairlab.image.repository import REPOSITORIES, read_repository
 from pairlab.image.staging import clear_half_made
-from pairlab.model import BootKind, ContainerImage, Repository, Tools, VmImage, Workload, WorkloadImages
+from pairlab.model import (
+    IMAGE_LABEL,
+    BootKind,
+    ContainerImage,
+    Repository,
+    Tools,
+    VmImage,
+    Workload,
+    WorkloadImages,
+)
 from pairlab.progress import Progress
 from pairlab.run import Completed, Runner
 
@@ -261,7 +270,7 @@ class ImageStore:
 
     def _loaded(self, record: ImageRecord, host: str = "") -> bool:
         """Whether Docker has this very image: by our label, so that no image of others is touched."""
-        label = f'{{{{index .Config.Labels "{VERSION_LABEL}"}}}}'
+        label = f'{{{{index .Config.Labels "{IMAGE_LABEL}"}}}}'
         name = reference(record.name, record.version)
         done = self._docker("image", "inspect", "--format", label, name, host=host)
         return done.returncode == 0 and done.stdout.strip() == record.version

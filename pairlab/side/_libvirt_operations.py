@@ -7,11 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
-from pairlab.model import Operation
+from pairlab.model import COPIED_NOTE, Operation
 from pairlab.side._libvirt_objects import LibvirtObjects
 from pairlab.ssh import SshRunner
 
-NOTE = "/tmp/pairlab-note"
 SNAPSHOT = f"manage-{'0' * 12}.qcow2"
 """Named as the lab's volumes are, so that what an interrupted run leaves goes with the lab."""
 
@@ -46,9 +45,9 @@ def read_operations(
         "log": inside("journalctl", "--no-pager", "--lines=100"),
         "shell": inside("uname", "--nodename"),
         "copy": Operation(
-            tuple(runner.copy_argv(folder / "note", NOTE)),
-            undo=(tuple(runner.argv(["rm", NOTE])),),
-            shown=f"scp note {runner.user}@{runner.address}:{NOTE}",
+            tuple(runner.copy_argv(folder / "note", COPIED_NOTE)),
+            undo=(tuple(runner.argv(["rm", COPIED_NOTE])),),
+            shown=f"scp note {runner.user}@{runner.address}:{COPIED_NOTE}",
             declared="files of a tier, which a new VM gets in its seed",
         ),
         "limit": Operation(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from pairlab.model import LABEL, ROLE_LABEL, Operation
+from pairlab.model import COPIED_NOTE, LABEL, ROLE_LABEL, Operation
 from pairlab.side._swarm_objects import SNAPSHOT, SwarmObjects
 
-NOTE = "/tmp/pairlab-note"
 MARK = "org.pairlab.manage"
 
 
@@ -36,8 +35,8 @@ def read_operations(objects: SwarmObjects, container: str, lab: str, folder: Pat
         "log": Operation(docker("logs", "--tail", "100", container)),
         "shell": Operation(docker("exec", container, "uname", "--nodename")),
         "copy": Operation(
-            docker("cp", str(folder / "note"), f"{container}:{NOTE}"),
-            undo=(docker("exec", "--user", "root", container, "rm", NOTE),),
+            docker("cp", str(folder / "note"), f"{container}:{COPIED_NOTE}"),
+            undo=(docker("exec", "--user", "root", container, "rm", COPIED_NOTE),),
             declared="files of a tier, as configs and secrets of the service",
         ),
         "limit": Operation(

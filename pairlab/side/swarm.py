@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pairlab.errors import SideError
-from pairlab.model import MAX_INSTANCES, Instance, Layer, Operation, SideName
+from pairlab.model import IMAGE_LABEL, MAX_INSTANCES, TIER_LABEL, Instance, Layer, Operation, SideName
 from pairlab.run import Runner
 from pairlab.side import Footprint, Given, SideContext, Started, _process, pick
 from pairlab.side._docker_exec import DockerExecRunner
@@ -32,8 +32,6 @@ from pairlab.side._swarm_tasks import (
     remote_figures,
 )
 
-TIER_LABEL = "org.pairlab.tier"
-IMAGE_LABEL = "org.pairlab.image"
 SHORT_ID = 12
 
 

@@ -162,6 +162,7 @@ def make_seed(keys: Path, *, instance: str = "first", extra: str = "") -> dict[s
         lab="t",
         index=0,
         hostname="vm-0",
+        user="lab",
         ssh_public_key=(keys / "user.pub").read_text().strip(),
         host_key_private=(keys / "host").read_text(),
         host_key_public=(keys / "host.pub").read_text().strip(),

@@ -53,6 +53,7 @@ def user_data(**changes):
         "lab": "dev",
         "index": 0,
         "hostname": "vm-0",
+        "user": "lab",
         "ssh_public_key": "ssh-ed25519 AAAA someone@somewhere",
         "host_key_private": "-----BEGIN KEY-----\nb3Bl\nAAAA=\n-----END KEY-----\n",
         "host_key_public": "ssh-ed25519 BBBB vm-0",
