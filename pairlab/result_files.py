@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from pairlab.errors import ResultError
+from pairlab.files import replace_at_once
 from pairlab.results import FORMAT, RunResult
 
 SHOWN_BY_LIST = "`invoke report.list` shows the results there are"
@@ -18,11 +17,7 @@ SHOWN_BY_LIST = "`invoke report.list` shows the results there are"
 
 def write_result(result: RunResult, path: Path) -> None:
     """Write a result, at once or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(result.model_dump_json(indent=1))
-    os.replace(temporary, path)
+    replace_at_once(path, result.model_dump_json(indent=1))
 
 
 def read_result(path: Path) -> RunResult:

@@ -6,19 +6,17 @@ Python wheel where the host has none that is new enough.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pairlab.engine.go_build import build_cli, pinned_version
+from pairlab.engine.go_build import build_cli, pinned_version, version_number
 from pairlab.errors import CommandError, EngineError
+from pairlab.files import alone
 from pairlab.progress import Progress, heartbeat
 from pairlab.run import Runner
 
@@ -64,7 +62,7 @@ def find_cli(cache: Path, runner: Runner) -> PulumiCli | None:
     on_path = shutil.which("pulumi")
     if on_path is not None:
         version = _version_of(Path(on_path), runner)
-        if version is not None and _number(version) >= _number(pinned_version()):
+        if version is not None and version_number(version) >= version_number(pinned_version()):
             return PulumiCli(Path(on_path), version, "PATH")
     cached = _cached(cache)
     if cached.is_file():
@@ -96,7 +94,7 @@ def pulumi_cli(cache: Path, runner: Runner, *, progress: Progress, allow_install
         )
     home = cache / "pulumi"
     home.mkdir(parents=True, exist_ok=True)
-    with _alone(home / "lock", progress):
+    with alone(home / "lock", progress, waiting="waiting for another run that is getting the Pulumi CLI"):
         found = find_cli(cache, runner)  # another run may have made it meanwhile
         return found if found is not None else _get(cache, runner, progress)
 
@@ -156,18 +154,3 @@ def _version_of(executable: Path, runner: Runner) -> str | None:
     except (OSError, CommandError):
         return None
     return _VERSIONS[state]
-
-
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
-
-
-@contextmanager
-def _alone(path: Path, progress: Progress) -> Iterator[None]:
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            with heartbeat(progress, lambda: "waiting for another run that is getting the Pulumi CLI"):
-                fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

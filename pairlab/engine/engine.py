@@ -15,14 +15,15 @@ from pulumi.automation import errors as automation_errors
 
 from pairlab.engine.cli import PulumiCli
 from pairlab.engine.interrupt import interruptible, write_apart
-from pairlab.engine.own_files import write_first
 from pairlab.engine.plugins import PluginUse
-from pairlab.engine.recorder import Progress, Recorder, plain
+from pairlab.engine.recorder import Recorder, plain
 from pairlab.engine.sdk import Command, Stack, Workspace
 from pairlab.engine.state_files import LockHolder, StateFiles, backend_address
 from pairlab.engine.work_dirs import forget_lab, make_work_dir
 from pairlab.errors import ConflictError, EngineError, LabError, StateLockedError
+from pairlab.files import write_first
 from pairlab.model import Outcome
+from pairlab.progress import Progress
 
 Program = Callable[[], None]
 HALF_WRITTEN = re.compile(

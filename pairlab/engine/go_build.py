@@ -97,7 +97,7 @@ def _go(work: Path, runner: Runner, progress: Progress) -> tuple[str, dict[str, 
     on_path = shutil.which("go")
     if on_path is not None:
         found = re.search(r"go(\d+\.\d+(\.\d+)?)", runner.run([on_path, "version"], env=env).stdout)
-        if found is not None and _number(found[1]) >= _number(wanted):
+        if found is not None and version_number(found[1]) >= version_number(wanted):
             return on_path, env
     own = work / "toolchain"
     private = {"GOPATH": str(work / "path"), "GOCACHE": str(work / "cache"), "GOROOT": str(own / "go")}
@@ -132,5 +132,6 @@ def _from_go_mod(pattern: str) -> str:
     return match[1]
 
 
-def _number(version: str) -> tuple[int, ...]:
+def version_number(version: str) -> tuple[int, ...]:
+    """A version such as `3.259.0`, in a form that compares."""
     return tuple(int(part) for part in version.split("."))

@@ -12,10 +12,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TypeVar
 
-from pairlab.engine.own_files import replace_at_once
+from pairlab.files import replace_at_once
+from pairlab.progress import Progress
 from pairlab.run import children_of
 
-Progress = Callable[[str], None]
 Result = TypeVar("Result")
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 from pairlab.model import ENGINES_OWN, KEPT_OPS, PROJECT, Change, Outcome
+from pairlab.progress import Progress
 
-Progress = Callable[[str], None]
 VERBS = {
     "create": "creating",
     "update": "changing",

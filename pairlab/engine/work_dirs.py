@@ -10,8 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from pairlab.engine.own_files import replace_at_once
 from pairlab.engine.plugins import PluginUse
+from pairlab.files import replace_at_once
 
 
 def make_work_dir(

@@ -12,6 +12,7 @@ from typing import Literal
 from xml.etree import ElementTree
 
 from pairlab.errors import CommandError, HostError
+from pairlab.files import replace_at_once
 from pairlab.host.tiny_guest import READY_LINE, initramfs
 from pairlab.libvirt_api import dialled, is_elsewhere
 from pairlab.model import Accelerator
@@ -135,10 +136,8 @@ def _probe_once(
         pass  # none, or not whole: the probe says it again
     progress("booting a guest kernel to see whether KVM works")
     works, reason = _probe(runner, kernel)
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=cache, delete=False) as new:
-        json.dump({"key": key, "works": works, "reason": reason, "probed": time.time()}, new)
-    os.replace(new.name, memory)
+    answer = {"key": key, "works": works, "reason": reason, "probed": time.time()}
+    replace_at_once(memory, json.dumps(answer))
     return works, reason
 
 

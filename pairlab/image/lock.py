@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pairlab.errors import ImageError
+from pairlab.files import alone
 from pairlab.progress import Progress
 
 
@@ -21,20 +20,11 @@ def locked(cache: Path, progress: Progress) -> Iterator[None]:
     """
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        lock = (cache / "lock").open("a+")
+        (cache / "lock").touch()
     except OSError as error:
         raise ImageError(
             f"{cache} cannot be written: {error.strerror}",
             hint="set PAIRLAB_CACHE to a directory of yours",
         ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            progress(f"waiting for another image build, of process {lock.read().strip() or 'unknown'}")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+    with alone(cache / "lock", progress, waiting="waiting for another image build"):
         yield

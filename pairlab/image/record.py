@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from pairlab.files import replace_at_once
 from pairlab.image.container_archive import file_digest
 from pairlab.model import PROJECT
 
@@ -81,9 +81,7 @@ class ImageRecord:
         """Write it, at once or not at all."""
         document = asdict(self)
         del document["folder"]
-        temporary = path.with_suffix(".new")
-        temporary.write_text(json.dumps(document, indent=1))
-        os.replace(temporary, path)
+        replace_at_once(path, json.dumps(document, indent=1), mode=0o644)
 
     @classmethod
     def read(cls, path: Path) -> ImageRecord | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import tempfile
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from pairlab.errors import LabError
+from pairlab.files import replace_at_once
 from pairlab.model import LabKeys, SshHostKey
 from pairlab.run import Runner
 
@@ -46,10 +46,10 @@ def ensure_keys(directory: Path, hosts: Iterable[str], runner: Runner) -> LabKey
     for host in missing:
         stored[host] = _host_key(runner, directory, host)
     if missing:
-        write_private(path, HOST_KEYS_JSON.dump_json(stored, indent=1).decode())
+        replace_at_once(path, HOST_KEYS_JSON.dump_json(stored, indent=1).decode())
     password = directory / PASSWORD
     if not password.is_file():
-        write_private(password, secrets.token_urlsafe(24))
+        replace_at_once(password, secrets.token_urlsafe(24))
     return LabKeys(
         public=key.with_suffix(".pub").read_text().strip(),
         hosts={host: stored[host] for host in wanted},
@@ -60,19 +60,7 @@ def ensure_keys(directory: Path, hosts: Iterable[str], runner: Runner) -> LabKey
 def write_known_hosts(directory: Path, addresses: Iterable[tuple[str, SshHostKey]]) -> None:
     """Pin the host keys: address and key, a line each, in ssh's known_hosts format."""
     lines = [f"{address} {' '.join(key.public.split()[:2])}\n" for address, key in addresses]
-    write_private(directory / KNOWN_HOSTS, "".join(lines))
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file at once, with mode 0600 from its first byte."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(text)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    replace_at_once(directory / KNOWN_HOSTS, "".join(lines))
 
 
 def _generate(runner: Runner, path: Path, *, comment: str) -> None:

@@ -8,8 +8,9 @@ from types import ModuleType
 from typing import Any, cast
 
 from pairlab.errors import UsageError
+from pairlab.files import replace_at_once
 from pairlab.model import MACHINE_HOST, LabKeys, LabSpec, Settings, Tier, lab_dir, spec_file, spec_json
-from pairlab.session.keys import write_known_hosts, write_private
+from pairlab.session.keys import write_known_hosts
 
 
 def stack_names() -> list[str]:
@@ -42,7 +43,7 @@ def tiers_of(stack: ModuleType, lab: str, settings: Settings, keys: LabKeys) -> 
 
 def record_spec(spec: LabSpec, tiers: list[Tier]) -> None:
     """Keep the specification for later runs, and pin the VMs' host keys."""
-    write_private(spec_file(spec.name), spec_json(spec).decode())
+    replace_at_once(spec_file(spec.name), spec_json(spec).decode())
     pin_hosts(spec, tiers)
 
 

@@ -26,6 +26,7 @@ from pairlab.model import (
     salvaged_settings,
     state_dir,
 )
+from pairlab.progress import Progress
 from pairlab.run import LocalRunner, Runner
 from pairlab.session.keys import KEY, KNOWN_HOSTS
 from pairlab.session.settings import ROOT
@@ -33,7 +34,6 @@ from pairlab.session.settings import ROOT
 if TYPE_CHECKING:
     from pairlab.engine.engine import Engine
 
-Progress = Callable[[str], None]
 Confirm = Callable[[str], bool]
 
 

@@ -16,9 +16,9 @@ from lab_commands import until
 
 from pairlab.engine.cli import PulumiCli
 from pairlab.engine.engine import Engine
-from pairlab.engine.own_files import replace_at_once, write_first
 from pairlab.engine.plugins import PluginUse
 from pairlab.errors import ConflictError, EngineError, StateLockedError, UsageError
+from pairlab.files import replace_at_once, write_first
 from pairlab.run import running
 
 ROOT = Path(__file__).resolve().parents[2]

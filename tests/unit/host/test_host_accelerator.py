@@ -77,6 +77,14 @@ def test_a_failed_probe_counts_for_a_day_and_a_retry_does_not_wait_for_that(
     assert [probes(), probes(retry=True)] == [1, 0]
 
 
+def test_an_answer_that_cannot_be_kept_leaves_no_half(tmp_path: Path, kernel: Path, device: Path) -> None:
+    cache = tmp_path / "cache"
+    (cache / "accelerator.json").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError):
+        accelerator(cache, works(), "auto", kernel=kernel, device=device)
+    assert [path.name for path in cache.iterdir()] == ["accelerator.json"]
+
+
 @pytest.mark.parametrize("damage", ["", "{", '{"key": 1}', "[]"])
 def test_a_damaged_memory_is_made_again(tmp_path: Path, kernel: Path, device: Path, damage: str) -> None:
     (tmp_path / "accelerator.json").write_text(damage)

@@ -114,6 +114,14 @@ def test_a_result_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert [*path.parent.iterdir()] == [path]
 
 
+def test_a_result_that_cannot_be_written_leaves_no_half(tmp_path: Path) -> None:
+    path = tmp_path / "20261124T211500Z-patch.json"
+    path.mkdir()
+    with pytest.raises(IsADirectoryError):
+        write_result(patch_result(), path)
+    assert [*tmp_path.iterdir()] == [path]
+
+
 def test_results_are_found_oldest_first_whatever_their_folder(tmp_path: Path) -> None:
     for name in ("b/20260102T000000Z-x.json", "a/20260103T000000Z-x.json", "a/20260101T000000Z-y.json"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
