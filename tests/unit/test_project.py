@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,6 +79,13 @@ def test_some_libraries_have_one_user() -> None:
     assert wrong_imports("pairlab.model", "import subprocess") != []
     assert wrong_imports("pairlab.side.x", "from pulumi import automation") != []
     assert wrong_imports("pairlab.run", "import subprocess") == []
+
+
+def test_programs_are_kept_from_all_but_the_model_the_templates_and_the_errors() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (forbidden,) = (each["forbidden_modules"] for each in contracts if each["type"] == "forbidden")
+    parts = {name for name, _ in modules() if re.fullmatch(r"pairlab\.[a-z_]+", name)}
+    assert parts - set(forbidden) == {"pairlab.model", "pairlab.render", "pairlab.errors"}
 
 
 def test_one_addition_is_one_file() -> None:
