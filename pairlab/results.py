@@ -22,6 +22,12 @@ HELD_S = 1.0
 Unit = Literal["s", "ms", "B", "1", "%", "1/s", "B/s"]
 Verdict = Literal["yes", "no", "cannot", "untried", "fact"]
 """As one would wish; not so; this side has no way to do it; not tried here; nothing to wish for."""
+SCOPES = {
+    "host": "one for everything on this host",
+    "side": "one for all instances",
+    "instance": "one for each instance",
+}
+"""Scope of a layer that is there -> how it is told."""
 
 
 class _Record(BaseModel):

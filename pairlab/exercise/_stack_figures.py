@@ -29,12 +29,6 @@ PARTS = {
 """Part of a stack -> its name, from the bottom up."""
 INSIDE = ("kernel", "init", "services", "app")
 """Parts that what the boundary holds is made of."""
-SCOPES = {
-    "host": "one for everything on this host",
-    "side": "one for all instances",
-    "instance": "one for each instance",
-    "none": "there is none",
-}
 
 ONCE = (
     "Of the first repetition only: to look is to work inside, so that later ones would weigh the same "

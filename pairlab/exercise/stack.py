@@ -14,7 +14,7 @@ from pairlab.exercise._fleet import Fleet
 from pairlab.exercise._stack_drawing import Drawn, draw
 from pairlab.exercise._stack_inside import Crew, Process
 from pairlab.model import Layer, SideName
-from pairlab.results import Conclusion, Figure, RunResult, StackLayer, Variant
+from pairlab.results import SCOPES, Conclusion, Figure, RunResult, StackLayer, Variant
 
 STEPS = {"vm": ("vm-outside", "vm-inside"), "container": ("container-outside", "container-inside")}
 """Variant -> the steps that look at it from outside and from inside."""
@@ -226,7 +226,7 @@ def _record(layer: Layer, variant: Variant) -> StackLayer:
 
 
 def _scoped(layer: Layer) -> str:
-    return layer.found if layer.scope == "none" else f"{plan.SCOPES[layer.scope]}: {layer.found}"
+    return layer.found if layer.scope == "none" else f"{SCOPES[layer.scope]}: {layer.found}"
 
 
 def _told(layer: Layer) -> str:

@@ -7,11 +7,10 @@ import stat
 from pathlib import Path
 
 from pairlab.errors import CommandError
+from pairlab.host.accelerator import KVM_DEVICE
 from pairlab.host.groups import DOCKER_GROUPS, KVM_GROUP, LIBVIRT_GROUPS
 from pairlab.host.steps import Host, Step
 from pairlab.progress import Progress
-
-KVM_DEVICE = Path("/dev/kvm")
 
 
 def kvm_device_step(host: Host, *, device: Path = KVM_DEVICE) -> Step:

@@ -10,7 +10,7 @@ from textwrap import wrap
 
 from pairlab.model import SideName
 from pairlab.report import comparison, figures
-from pairlab.results import RunResult, StackLayer, Variant
+from pairlab.results import SCOPES, RunResult, StackLayer, Variant
 
 LINE, PADDING, GAP = 16, 7, 9
 """Pixels: of a line of text, above and below the text of a box, between two boxes."""
@@ -18,11 +18,6 @@ CHARACTERS = 38
 """Of a line: as many as a phone has room for."""
 MOST_CARDS = 3
 """Boxes of a pile, however many instances there are."""
-SCOPES = {
-    "host": "one for everything on this host",
-    "side": "one for all instances",
-    "instance": "one for each instance",
-}
 
 
 @dataclass(frozen=True)
@@ -32,7 +27,7 @@ class Box:
     Attributes:
         top: Pixels from the top of the picture.
         height: In pixels.
-        scope: Key of `SCOPES`.
+        scope: Key of `results.SCOPES`.
         cards: Number of boxes in its pile; 1 where it is shared.
         name: Lines of its name.
         costs: Lines of what it costs.
