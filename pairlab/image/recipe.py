@@ -12,7 +12,7 @@ from pairlab.image.container_archive import file_digest
 from pairlab.model import GUEST_USER, HEALTHCHECK, BootKind, Repository, Workload
 from pairlab.render import TEMPLATES, render
 
-FORMAT = 3
+FORMAT = 4
 """Raised when the way of building changes what comes out."""
 
 BUILD_SCRIPT = "image/build.sh.j2"
