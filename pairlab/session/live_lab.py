@@ -83,7 +83,7 @@ class LiveLab:
 
     def neighbours(self) -> AbstractContextManager[Mapping[str, str]]:
         """See `Lab.neighbours`."""
-        return neighbours(self._bench, self.name)
+        return neighbours(self._bench, self.name, lambda name: LiveLab(self._bench, name).await_commands())
 
     def engine_switch(self, side: SideName) -> EngineSwitch | str:
         """See `Lab.engine_switch`."""

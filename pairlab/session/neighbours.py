@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 
 from pairlab.errors import LabError
@@ -21,12 +21,13 @@ ITS_OWN = {"subnet": "", "vm_port": 0, "container_port": 0}
 
 
 @contextmanager
-def neighbours(bench: Workbench, lab: str) -> Iterator[dict[str, str]]:
+def neighbours(bench: Workbench, lab: str, await_commands: Callable[[str], None]) -> Iterator[dict[str, str]]:
     """See `Lab.neighbours`: each side's first instance, and its front door at every address of this host.
 
     Args:
         bench: The tools of this run.
         lab: Whose neighbours are asked for; it is none of them, and it is up.
+        await_commands: Waits until commands can be run in the instances of the lab of that name.
     """
     if found := others_up(bench, lab):
         yield found
@@ -37,6 +38,7 @@ def neighbours(bench: Workbench, lab: str) -> Iterator[dict[str, str]]:
     with changing(name, "exercises"):
         try:
             bring_up(bench, name, settings)
+            await_commands(name)
             yield others_up(bench, lab)
         finally:
             take_down(bench, name)

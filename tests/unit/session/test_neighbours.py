@@ -51,7 +51,7 @@ def test_only_what_of_other_labs_is_up_and_near_is_a_neighbour(monkeypatch: pyte
     monkeypatch.setattr(found, "load_stack", lambda name: None)
     monkeypatch.setattr(found, "tiers_of", lambda *_: [tier])
     bench: Any = Bench()
-    with found.neighbours(bench, "dev") as others:
+    with found.neighbours(bench, "dev", pytest.fail) as others:
         assert others == {
             "10.2.0.11:80": "vm/0 of three",
             "10.9.9.9:20901": "the front door of three's vm side",
@@ -67,7 +67,7 @@ def test_where_no_other_lab_is_up_a_small_one_is_for_as_long_as_it_is_needed(
     monkeypatch.setenv("PAIRLAB_STATE", str(tmp_path))
     base = Settings(vms=3, replicas=3, vm_port=8081, subnet="10.99.0.0/24", vm_memory_mib=512)
     monkeypatch.setattr(found, "known_spec", lambda _: SimpleNamespace(settings=base))
-    there: list[str] = []
+    there, awaited = list[str](), list[str]()
     made: list[tuple[str, Settings]] = []
 
     def bring_up(_: Any, name: str, settings: Settings) -> None:
@@ -81,8 +81,8 @@ def test_where_no_other_lab_is_up_a_small_one_is_for_as_long_as_it_is_needed(
     monkeypatch.setattr(found, "bring_up", bring_up)
     monkeypatch.setattr(found, "take_down", lambda _, name: there.remove(name))
     bench: Any = SimpleNamespace(progress=lambda _: None)
-    with pytest.raises(SideError) if failure else nullcontext(), found.neighbours(bench, lab):
-        assert there
+    with pytest.raises(SideError) if failure else nullcontext(), found.neighbours(bench, lab, awaited.append):
+        assert there == awaited
     assert there == []
     ((name, settings),) = made
     assert check_lab_name(name) != lab
