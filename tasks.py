@@ -125,7 +125,8 @@ def _refusal(problem: str, *, hint: str) -> Exit:
     return Exit(f"error: {problem}\n  next: {hint}", code=2)
 
 
-ParseMachine.error = _refuse  # type: ignore[assignment]
+if "--complete" not in sys.argv:  # what is only half typed is no bad usage
+    ParseMachine.error = _refuse  # type: ignore[assignment]
 
 
 class _NamesOrAll(Task[Any]):
@@ -240,12 +241,17 @@ def _number(option: str, given: str) -> int:
 
 
 @task(help=LAB | JSON)
-@daemon_command
+@command
 def doctor(_: Context, lab: str = DEFAULT_LAB, json: bool = False) -> None:
     """Check this host for a lab; say how to mend what it lacks."""
+    from pairlab.errors import HostError
     from pairlab.report import terminal
     from pairlab.session import host
 
+    try:
+        _enter_groups()
+    except HostError as error:  # the rest is told nevertheless
+        _tell(error)
     report = host.doctor(_bench(), lab)
     terminal.show_doctor(report, as_json=json)
     sys.exit(0 if report.ok else 1)

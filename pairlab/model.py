@@ -62,6 +62,8 @@ VM_DISK_BYTES = 4 * 1024**3
 """Size of a VM's own disk, whatever the size of the image that it stands on."""
 HEALTHCHECK = "/usr/local/bin/healthcheck"
 """Program in every workload's container image that tells whether it can serve."""
+START_PERIOD_S = 10
+"""How long a fresh container's failed health checks do not count."""
 COPIED_NOTE = "/tmp/pairlab-note"
 """Path in an instance of what the operation `copy` lays there."""
 GUEST_CONTAINER = "guest"

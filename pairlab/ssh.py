@@ -12,6 +12,7 @@ from pairlab.run import Completed, LocalRunner, Runner, checked
 
 CONNECT_TIMEOUT_S = 10
 SSH_FAILED = 255
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 BROKEN_SHARE = ("mux_client_", "control master")
 """What ssh says when a shared connection broke before it took a command. Source: OpenSSH, mux.c."""
 SHARED_S = 5
@@ -121,6 +122,12 @@ class SshRunner:
         """See `Runner.interactive`."""
         remote = [*self.prefix, *_with_env(argv, env)] if argv else []
         return self.local.interactive(self.argv(remote, tty=True))
+
+
+def is_another_machine(address: str) -> bool:
+    """Whether a daemon's address leads over ssh to another machine: `ssh://localhost` is this one."""
+    parts = urllib.parse.urlsplit(address)
+    return parts.scheme == "ssh" and parts.hostname not in LOOPBACK
 
 
 def tunnel_command(host: str, ports: Iterable[int]) -> str:

@@ -10,7 +10,17 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from pairlab.model import HEALTHCHECK, IMAGE_LABEL, LABEL, TIER_LABEL, DeployedFile, LabSpec, SideName, Tier
+from pairlab.model import (
+    HEALTHCHECK,
+    IMAGE_LABEL,
+    LABEL,
+    START_PERIOD_S,
+    TIER_LABEL,
+    DeployedFile,
+    LabSpec,
+    SideName,
+    Tier,
+)
 
 MIB = 1024**2
 
@@ -120,7 +130,11 @@ class Containers(pulumi.ComponentResource):
             configs=[self._config(tier, file) for file in public] or None,
             secrets=[self._secret(tier, file) for file in private] or None,
             healthcheck=docker.ServiceTaskSpecContainerSpecHealthcheckArgs(
-                tests=["CMD", HEALTHCHECK], interval="2s", timeout="5s", retries=3, start_period="10s"
+                tests=["CMD", HEALTHCHECK],
+                interval="2s",
+                timeout="5s",
+                retries=3,
+                start_period=f"{START_PERIOD_S}s",
             ),
             stop_grace_period="5s",
         )

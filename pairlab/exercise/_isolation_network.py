@@ -170,7 +170,7 @@ def other_side(place: Place, around: Surroundings) -> Tried:
 def another_lab(place: Place, around: Surroundings) -> Tried:
     """Connect to the first instances of other labs, and to their front doors."""
     if not around.other_labs:
-        told = "none has an address on a network of this host"
+        told = "none was up, and none came up for this"
         return Tried("looked for one", told, "untried")
     said = connect(place.runner, around.other_labs)
     opened = [f"{around.other_labs[to]} at {to}" for to, answer in said.items() if answer == "open"]

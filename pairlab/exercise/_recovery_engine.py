@@ -156,7 +156,7 @@ def _serve_again(fleet: Fleet, log: Log, client: Client, back: float) -> float:
     told = f"{len(seen)} of {count} within {BY_ITSELF_S:g} s"
     if seen != fleet.names:
         here = [each for each in fleet.lab.sides[fleet.side].instances() if not each.tier]
-        running = sum(each.state == "running" for each in here)
+        running = sum(each.is_running for each in here)
         if not seen and running == count:
             told += f", though {running} of {count} ran by then: what was missing is the way to them"
         told += f"; {_others(len(seen))} after the lab was declared again"

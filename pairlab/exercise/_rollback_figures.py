@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from pairlab.differences import Row, SummaryCell
 from pairlab.exercise._conclude import agreed, compare, observed, order, sentence, without_failures
-from pairlab.model import SideName
+from pairlab.model import START_PERIOD_S, SideName
 from pairlab.results import Conclusion, Figure, RunResult, Variant
 
 LOOKS, LOOK_EVERY_S = 3, 2.0
 """A release is bad after so many failed health checks in a row, so far apart: what containers are held to."""
-START_PERIOD_S = 10.0
-"""Of a new container, as the lab declares it: until then a failed health check does not count."""
 WATCH_S = 20.0
 """How long a bad release is watched on: an orchestrator, whose checks count after 10 s, decides sooner."""
 
@@ -18,7 +16,7 @@ GOOD_AGAIN = Figure(
     key="good-again", title="every instance good again", unit="s",
     method="From the start of the release (a declaration, or the first file written) until the way back is "
     "over and every instance has answered well to a request sent after that. How it is noticed that the "
-    f"release is bad is in it: of containers also the {START_PERIOD_S:g} s that the orchestrator gives a new "
+    f"release is bad is in it: of containers also the {START_PERIOD_S} s that the orchestrator gives a new "
     f"one to start, before a failed check counts. Not in it are the {WATCH_S:g} s for which a bad VM is then "
     "watched, to see whether anybody else goes back, nor the time before the release that it takes to keep a "
     "VM as it is.",
@@ -73,7 +71,7 @@ DRIFT = "in the end: is all as it is declared?"
 SUMMARY = (
     SummaryCell(row=Row.ROLLBACK, figure=GOOD_AGAIN.key,
                 label="a bad release, until all is good again: containers with"
-                f" {START_PERIOD_S:g} s of start period, a snapshot's VM without the time to keep it"),
+                f" {START_PERIOD_S} s of start period, a snapshot's VM without the time to keep it"),
     SummaryCell(row=Row.ROLLBACK, figure=READY.key, label="keeping the VM for that, before the release"),
     SummaryCell(row=Row.ROLLBACK, figure=SERVED.key),
     SummaryCell(row=Row.ROLLBACK, figure=FAILED.key, label="failed requests of a bad release"),

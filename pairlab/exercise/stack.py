@@ -119,7 +119,8 @@ class LabExercise:
         kernel = Layer("kernel", f"none: it runs on this host's, {release}", "none")
         if not shared:
             kernel_bytes, cache_bytes = _stack_inside.kernel_memory(fleet.admin(index))
-            self._log.sample(plan.CACHE, cache_bytes, instance=name)
+            if not self._log.repetition:
+                self._log.sample(plan.CACHE, cache_bytes, instance=name)
             threads = len(crew.kernel)
             kernel = Layer("kernel", release, "instance", memory_bytes=kernel_bytes, processes=threads)
         self._log.sample(plan.PACKAGES, len(_inside.manifest(usual)), instance=name)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pairlab.errors import HostError
+from pairlab.errors import CommandError, HostError
 from pairlab.host.steps import Host, Step
 from pairlab.model import PROJECT
 from pairlab.progress import Progress, heartbeat
@@ -147,7 +147,11 @@ def daemon_step(host: Host, daemon: Daemon) -> Step:
 def _active(host: Host, daemon: Daemon) -> bool:
     """Whether systemd runs a unit of a daemon, or listens for it. Needs no rights."""
     units = [*daemon.units, *_sockets(daemon.units)]
-    return host.runner.run(["systemctl", "is-active", *units], check=False, timeout_s=15).returncode == 0
+    try:
+        done = host.runner.run(["systemctl", "is-active", *units], check=False, timeout_s=15)
+    except CommandError:  # whether it can be asked shows when something is to be started
+        return False
+    return done.returncode == 0
 
 
 def _start(host: Host, daemon: Daemon) -> None:
@@ -255,6 +259,9 @@ def unmount_cgroups(host: Host, place: str) -> str:
     """Undo `cgroups_step`; returns what was done, in one sentence."""
     if (PROJECT, place, "cgroup2") not in _mounts():
         return "the control groups that pairlab mounted are gone already"
+    for name in ("dockerd", "libvirtd"):
+        if running_process(name, _pid_file(name)):
+            return f"left the control groups mounted, for {name} uses them"
     host.admin.run(["umount", place])
     return "unmounted control groups"
 

@@ -17,7 +17,7 @@ from pairlab.host.packages import binding_version, missing_packages
 from pairlab.host.space import free_disk_bytes, free_memory_bytes
 from pairlab.host.steps import Host
 from pairlab.progress import Progress
-from pairlab.ssh import tunnel_command
+from pairlab.ssh import is_another_machine, tunnel_command
 
 MIB = 1024**2
 GIB = 1024**3
@@ -201,7 +201,7 @@ def _memory(host: Host) -> Row:
 def _ports(host: Host, needs: LabNeeds) -> Row:
     told = ", ".join(f"127.0.0.1:{port}" for port in needs.ports)
     docker = host.settings.docker_host
-    if docker.startswith("ssh://"):
+    if is_another_machine(docker):
         led = all(listening_inode(port) for port in needs.ports)
         remedy = "" if led else f"run `{tunnel_command(docker, needs.ports)}` in another terminal"
         return Row("ports", led, f"{told} {'lead' if led else 'do not lead'} to Docker's machine", remedy)

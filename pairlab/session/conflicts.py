@@ -7,7 +7,7 @@ from pairlab.host.net import listening_inode, port_holder, subnet_holder
 from pairlab.libvirt_api import is_elsewhere
 from pairlab.model import FRONT_DOOR, LABEL, ROLE_LABEL, SIDE_LABEL, LabSpec, SideName, load_spec
 from pairlab.session.workbench import Workbench
-from pairlab.ssh import tunnel_command
+from pairlab.ssh import is_another_machine, tunnel_command
 
 
 def check_conflicts(bench: Workbench, spec: LabSpec) -> None:
@@ -18,7 +18,7 @@ def check_conflicts(bench: Workbench, spec: LabSpec) -> None:
         HostError: The lab's Docker is on another machine, and nothing here leads to a front door there.
     """
     settings = spec.settings
-    if settings.docker_host.startswith("ssh://"):
+    if is_another_machine(settings.docker_host):
         _check_tunnel(spec)
     else:
         _check_ports(bench, spec)

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager, suppress
 
 from pairlab.errors import LabError
 from pairlab.host.addresses import host_addresses, near, own_addresses
-from pairlab.model import Instance, SideName, load_spec
+from pairlab.model import Instance, SideName, load_spec, spec_file
 from pairlab.session.exclusive import changing
 from pairlab.session.lab import bring_up
 from pairlab.session.spec import load_stack, tiers_of
@@ -33,13 +33,21 @@ def neighbours(bench: Workbench, lab: str, await_commands: Callable[[str], None]
         yield found
         return
     name = lab[: MOST_LETTERS - len(BESIDE)].rstrip("-") + BESIDE
+    if spec_file(name).is_file():  # somebody's, or a killed run's: what it has is not ours to take down
+        bench.progress(f"lab {name} is there and does not answer; `invoke lab.down --lab {name}` removes it")
+        yield found
+        return
     settings = known_spec(lab).settings.model_copy(update={**ITS_OWN, "vms": 1, "replicas": 1})
     bench.progress(f"no other lab is up: bringing up {name} for as long as it is needed")
     with changing(name, "exercises"):
         try:
-            bring_up(bench, name, settings)
-            await_commands(name)
-            yield others_up(bench, lab)
+            try:
+                bring_up(bench, name, settings)
+                await_commands(name)
+                found = others_up(bench, lab)
+            except LabError as error:
+                bench.progress(f"{name} did not come up: {error.message}")
+            yield found
         finally:
             take_down(bench, name)
 

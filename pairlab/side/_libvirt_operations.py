@@ -33,7 +33,7 @@ def read_operations(
     memory_kib = description.findtext("currentMemory", "")
 
     def virsh(*words: str) -> tuple[str, ...]:
-        return ("virsh", "--connect", objects.uri, *words)
+        return tuple(objects.virsh(*words))
 
     def inside(*words: str) -> Operation:
         told = f"ssh {runner.user}@{runner.address} {shlex.join(words)}"

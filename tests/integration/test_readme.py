@@ -108,7 +108,8 @@ def _shape(text: str) -> str:
         text = text.replace(f"127.0.0.1:{own}", f"127.0.0.1:{published}")
     for accelerated in ("tcg accelerator", "kvm accelerator", "accelerator tcg", "accelerator kvm"):
         text = text.replace(accelerated, "accelerator")
-    text = re.sub(r"  VMs run by software emulation.*\n?", "", text)
+    text = re.sub(r"  VMs run by software emulation.*\n?|\* of an emulated VM.*\n?", "", text)
+    text = re.sub(r"(?<=[sB])\*", " ", text)  # the mark of such a VM's figures
     text = re.sub(r"\b[0-9a-f]{12}\b", "DIGEST", text)
     text = re.sub(r"\d[\w.+~-]*", "N", text)
     return re.sub(r"[ \t]+", " ", text).strip()

@@ -83,7 +83,13 @@ class Served(DockerResource):
     def update(self, resource_id: str, state: Values, inputs: Values, context: Context) -> Values:
         """Change limits and the restart policy in place, and start it if it must run."""
         with self.client.doing(f"updating container {inputs['name']!r}") as api:
-            changed = [name for name in IN_PLACE if self.differs(name, state.get(name), inputs.get(name))]
+            changed = [
+                name
+                for name, word in IN_PLACE.items()
+                if self.differs(name, state.get(name), inputs.get(name))
+                # One that is not given is not to be taken away here: the program ignores its changes.
+                and (inputs.get(name) is not None or word == "RestartPolicy")
+            ]
             if changed:
                 api.update_container(resource_id, **_changes(changed, inputs))
             if (

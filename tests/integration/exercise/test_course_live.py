@@ -54,7 +54,8 @@ def test_an_interrupted_course_goes_on_where_it_was(commands: Commands, lab: str
     first = [sample for sample in before["stack"].samples if sample.repetition < finished]
     assert [sample for sample in after["stack"].samples if sample.repetition < finished] == first
     counts = {n: sum(s.repetition == n for s in after["stack"].samples) for n in range(4)}
-    assert len({*counts.values()}) == 1, counts
+    # What instances hold is weighed in the first one only, for it grows.
+    assert counts[0] > counts[1] == counts[2] == counts[3], counts
 
     listed = json.loads(commands.run("exercise.run", "stack", "--resume", *where, "--json").stdout)
     assert [each["exercise"] for each in listed] == ["stack"]  # complete: no lab is needed

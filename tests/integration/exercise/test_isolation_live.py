@@ -107,7 +107,7 @@ def test_attacks_from_inside_end_nobody_else(result: RunResult) -> None:
     # An emulated guest may stall until the attack's own alarm.
     assert verdicts["vm-attacked", memory] in ("yes", "no")
     (vm, container) = (f for f in result.findings if f.question.startswith("kernel panic: does only"))
-    assert (vm.verdict, container.verdict) == ("yes", "cannot")
+    assert (vm.verdict, container.verdict) == ("yes", "untried")
     assert "all others go on" in vm.answer
 
 

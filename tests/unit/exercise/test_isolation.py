@@ -302,7 +302,7 @@ def test_what_of_another_lab_is_reached_is_named_and_without_one_nothing_is_trie
     alone = vm()
     tried = network.another_lab(alone, replace(AROUND, other_labs={}))
     assert (tried.verdict, calls(alone)) == ("untried", [])
-    assert "none has an address on a network of this host" in tried.answer
+    assert "none was up, and none came up for this" in tried.answer
 
 
 def test_without_health_checks_there_is_no_front_door() -> None:

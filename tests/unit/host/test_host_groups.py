@@ -12,11 +12,13 @@ from invoke.context import Context
 import tasks
 from pairlab.errors import HostError
 from pairlab.host import groups
+from pairlab.host.facts import HostReport, Row
 from pairlab.host.groups import enter_groups, with_new_groups
+from pairlab.session import host as session_host
 
 LINE = ["python", "invoke", "lab.exec", "vm/0", "a b"]
 ASKING_DAEMONS = (
-    "doctor", "up", "status", "shell", "exec_", "logs", "console", "down", "build", "prune", "run_exercise",
+    "up", "status", "shell", "exec_", "logs", "console", "down", "build", "prune", "run_exercise",
     "bench",
 )  # fmt: skip
 
@@ -88,6 +90,20 @@ def test_a_command_that_asks_daemons_enters_their_groups_before_anything_else(
         getattr(tasks, name)(Context())
     assert ended.value.code == 1
     assert "not let in" in capsys.readouterr().err
+
+
+def test_the_doctor_tells_that_it_is_not_let_in_and_all_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(groups, "enter_groups", refused)
+    monkeypatch.setattr(session_host, "doctor", lambda *_: HostReport((Row("libvirt", False, "no rights"),)))
+    with pytest.raises(SystemExit) as ended:
+        tasks.doctor(Context())
+    told = capsys.readouterr()
+    assert ended.value.code == 1
+    assert "not let in" in told.err
+    assert "no rights" in told.out
 
 
 def test_neither_root_nor_a_command_that_asks_no_daemon_looks_at_groups(

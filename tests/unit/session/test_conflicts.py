@@ -12,7 +12,7 @@ from pairlab.model import LabSpec, Settings, lab_dir, placeholder_spec
 from pairlab.session import conflicts, host
 from pairlab.session.spec import record_spec
 from pairlab.session.workbench import Workbench
-from pairlab.ssh import tunnel_command
+from pairlab.ssh import is_another_machine, tunnel_command
 from tests.unit.host.answering_runner import AnsweringRunner
 
 DOORS = "docker -H unix:///var/run/docker.sock ps --filter status=running --filter label=org.pairlab.lab=dev"
@@ -99,3 +99,11 @@ def test_front_doors_elsewhere_need_a_tunnel_and_no_network_of_this_host(
 
 def test_a_tunnel_is_told_as_short_as_the_address() -> None:
     assert tunnel_command("ssh://far", [80]) == "ssh -N -L 127.0.0.1:80:127.0.0.1:80 far"
+
+
+@pytest.mark.parametrize(
+    ("address", "is_another"),
+    [("ssh://far", True), ("ssh://me@localhost:22", False), ("ssh://127.0.0.1", False), ("unix:///a", False)],
+)
+def test_only_another_machine_needs_a_tunnel(address: str, is_another: bool) -> None:
+    assert is_another_machine(address) is is_another

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from pairlab.errors import SideError
-from pairlab.model import Settings, SideName, check_lab_name
+from pairlab.model import Settings, SideName, check_lab_name, lab_dir, placeholder_spec
 from pairlab.session import neighbours as found
+from pairlab.session.spec import record_spec
+from pairlab.session.workbench import Workbench
 from tests.unit.host.answering_runner import AnsweringRunner
 
 INSIDE = "|-- 10.2.0.11\n   /32 host LOCAL\n|-- 10.0.1.5\n   /32 host LOCAL\n"
@@ -81,9 +82,26 @@ def test_where_no_other_lab_is_up_a_small_one_is_for_as_long_as_it_is_needed(
     monkeypatch.setattr(found, "bring_up", bring_up)
     monkeypatch.setattr(found, "take_down", lambda _, name: there.remove(name))
     bench: Any = SimpleNamespace(progress=lambda _: None)
-    with pytest.raises(SideError) if failure else nullcontext(), found.neighbours(bench, lab, awaited.append):
-        assert there == awaited
+    with found.neighbours(bench, lab, awaited.append) as others:
+        assert others == {}
+        assert awaited == ([] if failure else there)
     assert there == []
     ((name, settings),) = made
     assert check_lab_name(name) != lab
     assert settings == Settings(vms=1, replicas=1, vm_memory_mib=512)
+
+
+def test_a_lab_of_that_name_that_does_not_answer_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PAIRLAB_STATE", str(tmp_path))
+    lab_dir("dev-beside").mkdir(parents=True)
+    record_spec(placeholder_spec("dev-beside", Settings(), lambda *_: []), [])
+    monkeypatch.setattr(found, "others_up", lambda *_: {})
+    monkeypatch.setattr(found, "take_down", pytest.fail)
+    told: list[str] = []
+    with found.neighbours(
+        cast(Workbench, SimpleNamespace(progress=told.append)), "dev", pytest.fail
+    ) as others:
+        assert others == {}
+    assert "invoke lab.down --lab dev-beside" in told[0]

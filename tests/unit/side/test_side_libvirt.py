@@ -66,7 +66,9 @@ def test_a_vm_s_image_is_all_that_it_starts_from(boot: str, parts: list[str]) ->
     )
     domain = SimpleNamespace(XMLDesc=lambda: described)
     connection = SimpleNamespace(lookupByName=lambda _: domain)
-    objects: Any = SimpleNamespace(mapped=nullcontext, connection=lambda _: connection, uri="qemu:///system")
+    objects: Any = SimpleNamespace(
+        mapped=nullcontext, connection=lambda _: connection, virsh=lambda *words: ["virsh", *words]
+    )
     vm = SshRunner("10.0.0.9", "lab", Path("/k"), Path("/h"))
     known = read_operations(objects, "lab-vm-0", "lab", vm, Path("/out"))
     export = known["export"]
