@@ -259,10 +259,10 @@ class _Text:
 
 
 def end_commands() -> None:
-    """Ask each command that a thread of this process runs to end, once: who waits for it sees it fail."""
+    """Ask each command that a thread of this process runs to end: who waits for it sees it fail."""
     with _under_way_lock:
-        while _under_way:
-            _signal(_under_way.pop(), signal.SIGTERM)
+        for process in _under_way:
+            _signal(process, signal.SIGTERM)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -275,12 +275,18 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Signal a command and all below it, as a terminal does: mmdebstrap only waits for what it started."""
+    below = _descendants(process.pid)
     try:
         process.send_signal(number)
     except PermissionError:
-        # It is sudo, as root, which passes on no signal of its own process group: all below it get it too.
-        pids = map(str, [process.pid, *_descendants(process.pid)])
+        # It is sudo, as root, which passes on no signal of its own process group.
+        pids = map(str, [process.pid, *below])
         subprocess.run(["sudo", "-n", "kill", f"-{number:d}", *pids], capture_output=True, check=False)
+        return
+    for pid in below:
+        with contextlib.suppress(OSError):  # it ended meanwhile, or is another account's
+            os.kill(pid, number)
 
 
 def _descendants(pid: int) -> list[int]:

@@ -7,6 +7,7 @@ import shutil
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from pairlab.progress import Progress
 from pairlab.run import Runner, end_commands
 
 BASE, VM_BASE, LISTS = "base.tar", "vm-base.tar", "lists.tar"
-POLL_S = 0.2
+POLL_S, ASK_AGAIN_S = 0.2, 1.0
 BASE_FORMAT = 4
 """Raised when the way of making a base changes."""
 
@@ -54,18 +55,28 @@ class Builder:
         sources = debian_sources(self.runner, "release")
         # A VM's build makes the base on its way; the container's waits for that, not for the whole.
         ordered = sorted(recipes, key=lambda recipe: recipe.form != "vm")
-        with ThreadPoolExecutor(max_workers=len(ordered)) as pool:
+        pool = ThreadPoolExecutor(max_workers=len(ordered))
+        try:
             futures = [
                 pool.submit(self._build, recipe, sources, leads=number == 0)
                 for number, recipe in enumerate(ordered)
             ]
-            try:
-                return [future.result() for future in futures]
-            except KeyboardInterrupt:
-                self.progress("stopping: the builds clear away what is half-made")
-                while wait(futures, POLL_S).not_done:
-                    end_commands()
-                raise
+            # Python may miss a signal that comes just when it begins to wait: each new wait looks again.
+            while wait(futures, POLL_S).not_done:
+                pass
+            return [future.result() for future in futures]
+        except KeyboardInterrupt:
+            self.progress("stopping: the builds clear away what is half-made")
+            pool.shutdown(wait=False, cancel_futures=True)
+            ending = threading.Thread(target=pool.shutdown)
+            ending.start()
+            while ending.is_alive():
+                with suppress(KeyboardInterrupt):  # who asks again waits for the same
+                    end_commands()  # again and again, as a build may just have begun another command
+                    ending.join(ASK_AGAIN_S)
+            raise
+        finally:
+            pool.shutdown()
 
     def _build(self, recipe: Recipe, sources: list[str], *, leads: bool) -> ImageRecord:
         chain = self._chain(recipe, sources)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import pytest
-from invoke.exceptions import ParseError
+from invoke.exceptions import Exit
 from invoke.parser import Parser
 
 import tasks
@@ -220,7 +220,7 @@ def complain_of_task(argv: list[str], place: Place, text: Text) -> Iterator[str]
         return
     try:
         (found,) = Parser(contexts=tasks.ns.to_contexts()).parse_argv(argv)
-    except (ParseError, ValueError) as error:
+    except (Exit, ValueError) as error:
         yield f"invoke {' '.join(argv)}: {error}"
         return
     given = {name: argument.value for name, argument in found.args.items()}
