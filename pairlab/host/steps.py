@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pairlab.errors import CommandError, HostError
+from pairlab.files import replace_at_once
 from pairlab.host.groups import account_name
 from pairlab.libvirt_api import dialled
 from pairlab.model import Settings
@@ -78,9 +79,7 @@ class Ledger:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # commands may run side by side; closing the file unlocks it
-            new = self._path.with_suffix(".new")
-            new.write_text(json.dumps(change(self.entries()), indent=2) + "\n")
-            os.replace(new, self._path)
+            replace_at_once(self._path, json.dumps(change(self.entries()), indent=2) + "\n", mode=0o644)
 
 
 @dataclass(frozen=True)
