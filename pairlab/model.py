@@ -608,6 +608,8 @@ class LabSpec:
         vm_images: Host name -> image of a VM that has another one than its tier, in a rollout.
         updates: Image of a package repository that both sides can install from; None for a lab without.
         supervised: The orchestrator brings back containers that end.
+        standby: Host names of VMs that run, and to which no name leads: the front door sends nobody there.
+        restarting: Host names of VMs that their hypervisor starts again when their kernel panics.
         machine: Image of a container that holds one of the lab's VMs; None for a lab without.
     """
 
@@ -621,6 +623,8 @@ class LabSpec:
     vm_images: Mapping[str, VmImage] = field(default_factory=dict[str, VmImage])
     updates: ContainerImage | None = None
     supervised: bool = True
+    standby: frozenset[str] = frozenset()
+    restarting: frozenset[str] = frozenset()
     machine: ContainerImage | None = None
 
     @property

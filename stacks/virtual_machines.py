@@ -100,7 +100,8 @@ class VirtualMachines(pulumi.ComponentResource):
         hosts = [
             libvirt.NetworkDnsHostArgs(hostname=tier.workload.name, ip=str(spec.address(number, index)))
             for number, tier in enumerate(tiers)
-            for index in range(tier.vms)
+            for index, host in enumerate(tier.host_names())
+            if host not in spec.standby
         ]
         # Known also in a lab without a package repository: to add one must not make the network anew.
         hosts.append(libvirt.NetworkDnsHostArgs(hostname=PACKAGES_HOST, ip=str(spec.gateway)))

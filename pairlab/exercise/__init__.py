@@ -58,6 +58,8 @@ class Declaration:
         supervised: The orchestrator brings back containers that end.
         broken_vms: Indexes of the VMs that run a release whose health check fails.
         broken_containers: Whether the containers run that release.
+        standby_vms: Indexes of the VMs that run, and to which the front door sends nobody.
+        restarting_vms: Indexes of the VMs that their hypervisor starts again when their kernel panics.
         cpus: CPUs of each instance of either side; 0 for what the settings say.
         memory_mib: Memory of each, likewise.
     """
@@ -76,6 +78,8 @@ class Declaration:
     supervised: bool = True
     broken_vms: frozenset[int] = frozenset()
     broken_containers: bool = False
+    standby_vms: frozenset[int] = frozenset()
+    restarting_vms: frozenset[int] = frozenset()
     cpus: int = 0
     memory_mib: int = 0
 

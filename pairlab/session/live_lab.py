@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from functools import cached_property
 
 from pairlab import side as sides
-from pairlab.errors import ExerciseError
 from pairlab.exercise import ContainerArchive, Declaration
 from pairlab.exercise._fleet import Fleet
 from pairlab.host.engine_switch import EngineSwitch
 from pairlab.image.apt_source import AptSource
 from pairlab.image.container_archive import image_id
-from pairlab.image.nested import ensure_engine, ensure_machine
 from pairlab.image.recipe import workload_files
 from pairlab.model import (
     GUEST_USER,
@@ -23,25 +20,21 @@ from pairlab.model import (
     MACHINE_SSH_PORT,
     PACKAGES_URL,
     Change,
-    ContainerImage,
     Instance,
     LabSpec,
-    NoUpdate,
     Outcome,
-    Repository,
     Settings,
     SideName,
     Tier,
     Tools,
     Update,
-    VmImage,
     Workload,
-    WorkloadImages,
     lab_dir,
 )
 from pairlab.run import Runner
 from pairlab.session.engine_switches import switch_of
 from pairlab.session.keys import KEY, KNOWN_HOSTS, ensure_keys
+from pairlab.session.live_images import LiveImages
 from pairlab.session.neighbours import neighbours
 from pairlab.session.readiness import await_ready
 from pairlab.session.rollbacks import telling_rollbacks
@@ -68,9 +61,9 @@ class LiveLab:
         self._bench = bench
         self._stack = load_stack(self.base.settings.stack)
         self._engine = bench.engine(self.base.settings)
-        self._images = bench.images_for(self.base.settings)
         self._front = next(tier for tier in self._tiers(self.base) if tier.front)
         self.workload: Workload = self._front.workload
+        self._images = LiveImages(bench, self.base, self.workload)
         self.sides: Mapping[SideName, sides.Side] = {name: bench.side(lab, name) for name in SideName}
         self.configured = configured(self.base.settings, self._front)
         self.declared = self.configured
@@ -127,42 +120,43 @@ class LiveLab:
 
     def update(self) -> Update:
         """See `Lab.update`."""
-        return self._update
+        return self._images.update
 
     def kernel_update(self) -> Update | str:
         """See `Lab.kernel_update`."""
-        return self._kernel if isinstance(self._kernel, Update) else self._kernel.reason
+        kernel = self._images.kernel
+        return kernel if isinstance(kernel, Update) else kernel.reason
 
     def build_updated(self, side: SideName) -> int:
         """See `Lab.build_updated`."""
-        return self._images.rebuild(
+        return self._images.store.rebuild(
             self.workload,
             "vm" if side is SideName.VM else "container",
             progress=self._bench.progress,
-            updates=self._update_alone,
+            updates=self._images.update_alone,
             boot=self.base.settings.boot,
         )
 
     def transfer_bytes(self, side: SideName) -> int:
         """See `Lab.transfer_bytes`."""
-        old, new = self.base.images[self.workload.name], self._updated_images
+        old, new = self._images.declared, self._images.updated
         if side is SideName.VM:
             return new.vm.size_bytes
-        return self._images.layer_bytes(new.container.version, without=old.container.version)
+        return self._images.store.layer_bytes(new.container.version, without=old.container.version)
 
     def image_bytes(self, side: SideName) -> int:
         """See `Lab.image_bytes`."""
-        images = self.base.images[self.workload.name]
+        images = self._images.declared
         return images.vm.size_bytes if side is SideName.VM else images.container.size_bytes
 
     def container_archive(self) -> ContainerArchive:
         """See `Lab.container_archive`."""
-        path = self._images.archive(self.base.images[self.workload.name].container.version)
+        path = self._images.store.archive(self._images.declared.container.version)
         return ContainerArchive(path, image_id(path))
 
     def nested_bytes(self, side: SideName) -> int:
         """See `Lab.nested_bytes`."""
-        return (self._engine_host if side is SideName.VM else self._machine_image).size_bytes
+        return (self._images.engine_host if side is SideName.VM else self._images.machine).size_bytes
 
     def machine(self) -> Runner:
         """See `Lab.machine`: ssh, through the container to its loopback."""
@@ -178,13 +172,11 @@ class LiveLab:
 
     def manifest(self, side: SideName, *, updated: bool) -> Mapping[str, str]:
         """See `Lab.manifest`."""
-        images = self._updated_images if updated else self.base.images[self.workload.name]
-        version = images.vm.version if side is SideName.VM else images.container.version
-        return self._images.manifest(version)
+        return self._images.manifest(side, updated=updated)
 
     def broken_images(self) -> Mapping[SideName, str]:
         """See `Lab.broken_images`."""
-        images = self._broken_images
+        images = self._images.broken
         return {SideName.VM: images.vm.version, SideName.CONTAINER: images.container.version}
 
     def broken_files(self) -> Mapping[str, str]:
@@ -194,87 +186,29 @@ class LiveLab:
 
     def update_bytes(self) -> int:
         """See `Lab.update_bytes`."""
-        return sum(file.stat().st_size for file in self._update_alone.folder.glob("*.deb"))
+        return sum(file.stat().st_size for file in self._images.update_alone.folder.glob("*.deb"))
 
     def tools(self) -> Tools:
         """See `Lab.tools`."""
-        return self._images.ensure_tools(progress=self._bench.progress)
+        return self._images.store.ensure_tools(progress=self._bench.progress)
 
     def use_updates(self, runner: Runner) -> None:
         """See `Lab.use_updates`."""
-        AptSource(PACKAGES_URL, self._repository.public_key).add(runner)
-
-    # What it is made of
-
-    @cached_property
-    def _update(self) -> Update:
-        manifests = [self.manifest(side, updated=False) for side in SideName]
-        return self._bench.updates.find(self.workload, manifests, progress=self._bench.progress)
-
-    @cached_property
-    def _kernel(self) -> Update | NoUpdate:
-        held = self.manifest(SideName.VM, updated=False)
-        return self._bench.updates.find_kernel(held, progress=self._bench.progress)
-
-    @cached_property
-    def _repository(self) -> Repository:
-        """All that instances may install: the update, what it replaces for the way back, and the kernel."""
-        kernel = [self._kernel] if isinstance(self._kernel, Update) else []
-        return self._bench.updates.repository(
-            [self._update, *kernel], progress=self._bench.progress, way_back=True
-        )
-
-    @cached_property
-    def _update_alone(self) -> Repository:
-        """What images are rebuilt with: nothing else may become newer."""
-        return self._bench.updates.repository([self._update], progress=self._bench.progress)
-
-    @cached_property
-    def _updated_images(self) -> WorkloadImages:
-        return self._images.ensure(
-            self.workload,
-            progress=self._bench.progress,
-            updates=self._update_alone,
-            boot=self.base.settings.boot,
-        )
-
-    @cached_property
-    def _broken_images(self) -> WorkloadImages:
-        if not self.workload.broken:
-            raise ExerciseError(
-                f"workload {self.workload.name!r} has no release whose health check fails",
-                hint="name its differing files in the stack, as `broken`",
-            )
-        return self._images.ensure(
-            self.workload.broken_release, progress=self._bench.progress, boot=self.base.settings.boot
-        )
-
-    @cached_property
-    def _disk_booting(self) -> VmImage:
-        return self._images.ensure(self.workload, progress=self._bench.progress, boot="disk").vm
-
-    @cached_property
-    def _engine_host(self) -> VmImage:
-        return ensure_engine(self._images, self.workload, progress=self._bench.progress)
-
-    @cached_property
-    def _machine_image(self) -> ContainerImage:
-        vm = self.base.images[self.workload.name].vm
-        return ensure_machine(self._images, self.workload, vm, progress=self._bench.progress)
+        AptSource(PACKAGES_URL, self._images.repository.public_key).add(runner)
 
     def _spec(self, declaration: Declaration) -> LabSpec:
         base, name = self.base, self.workload.name
         settings = base.settings.model_copy(update=settings_of(declaration))
         images = dict(base.images)
         if declaration.updated_containers:
-            images[name] = replace(images[name], container=self._updated_images.container)
+            images[name] = replace(images[name], container=self._images.updated.container)
         if declaration.broken_containers:
-            images[name] = replace(images[name], container=self._broken_images.container)
+            images[name] = replace(images[name], container=self._images.broken.container)
         hosts = self._front_hosts(settings_spec := replace(base, settings=settings))
-        vm_images = {hosts[index]: self._updated_images.vm for index in declaration.updated_vms}
-        vm_images |= {hosts[index]: self._disk_booting for index in declaration.own_kernel_vms}
-        vm_images |= {hosts[index]: self._broken_images.vm for index in declaration.broken_vms}
-        vm_images |= {hosts[index]: self._engine_host for index in declaration.engine_vms}
+        vm_images = {hosts[index]: self._images.updated.vm for index in declaration.updated_vms}
+        vm_images |= {hosts[index]: self._images.disk_booting for index in declaration.own_kernel_vms}
+        vm_images |= {hosts[index]: self._images.broken.vm for index in declaration.broken_vms}
+        vm_images |= {hosts[index]: self._images.engine_host for index in declaration.engine_vms}
         tiers = self._tiers(settings_spec)
         every_host = [host for tier in tiers for host in tier.host_names()]
         every_host += [MACHINE_HOST] if declaration.machine else []
@@ -288,11 +222,11 @@ class LiveLab:
                 SideName.CONTAINER: declaration.fresh_containers,
             },
             keys=ensure_keys(lab_dir(self.name), every_host, self._bench.runner),
-            updates=self._images.ensure_repository(self._repository, progress=self._bench.progress)
-            if declaration.updates
-            else None,
+            updates=self._images.repository_server if declaration.updates else None,
             supervised=declaration.supervised,
-            machine=self._machine_image if declaration.machine else None,
+            standby=frozenset(hosts[index] for index in declaration.standby_vms),
+            restarting=frozenset(hosts[index] for index in declaration.restarting_vms),
+            machine=self._images.machine if declaration.machine else None,
         )
 
     def _front_hosts(self, spec: LabSpec) -> list[str]:

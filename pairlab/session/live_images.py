@@ -1,0 +1,118 @@
+"""The images and packages that exercises declare beside those of a lab's settings, made when first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+
+from pairlab.errors import ExerciseError
+from pairlab.image.nested import ensure_engine, ensure_machine
+from pairlab.model import (
+    ContainerImage,
+    LabSpec,
+    NoUpdate,
+    Repository,
+    SideName,
+    Update,
+    VmImage,
+    Workload,
+    WorkloadImages,
+)
+from pairlab.session.workbench import Workbench
+
+
+class LiveImages:
+    """Those of one lab's front tier.
+
+    Args:
+        bench: The tools of this run.
+        base: What the lab's last `up` declared.
+        workload: What the tier runs.
+    """
+
+    def __init__(self, bench: Workbench, base: LabSpec, workload: Workload) -> None:
+        self._bench = bench
+        self._base = base
+        self._workload = workload
+        self.store = bench.images_for(base.settings)
+
+    @property
+    def declared(self) -> WorkloadImages:
+        """Those that the lab's settings declare."""
+        return self._base.images[self._workload.name]
+
+    def manifest(self, side: SideName, *, updated: bool) -> Mapping[str, str]:
+        """Package -> version in a side's image, as it was built."""
+        images = self.updated if updated else self.declared
+        return self.store.manifest(images.vm.version if side is SideName.VM else images.container.version)
+
+    @cached_property
+    def update(self) -> Update:
+        """The newer package that the update exercises work with."""
+        manifests = [self.manifest(side, updated=False) for side in SideName]
+        return self._bench.updates.find(self._workload, manifests, progress=self._bench.progress)
+
+    @cached_property
+    def kernel(self) -> Update | NoUpdate:
+        """A newer kernel package, or why there is none."""
+        held = self.manifest(SideName.VM, updated=False)
+        return self._bench.updates.find_kernel(held, progress=self._bench.progress)
+
+    @cached_property
+    def repository(self) -> Repository:
+        """All that instances may install: the update, what it replaces for the way back, and the kernel."""
+        kernel = [self.kernel] if isinstance(self.kernel, Update) else []
+        return self._bench.updates.repository(
+            [self.update, *kernel], progress=self._bench.progress, way_back=True
+        )
+
+    @cached_property
+    def repository_server(self) -> ContainerImage:
+        """Serves that repository to both sides."""
+        return self.store.ensure_repository(self.repository, progress=self._bench.progress)
+
+    @cached_property
+    def update_alone(self) -> Repository:
+        """What images are rebuilt with: nothing else may become newer."""
+        return self._bench.updates.repository([self.update], progress=self._bench.progress)
+
+    @cached_property
+    def updated(self) -> WorkloadImages:
+        """Those with the update."""
+        return self.store.ensure(
+            self._workload,
+            progress=self._bench.progress,
+            updates=self.update_alone,
+            boot=self._base.settings.boot,
+        )
+
+    @cached_property
+    def broken(self) -> WorkloadImages:
+        """Those of a release whose health check fails.
+
+        Raises:
+            ExerciseError: The workload has no such release.
+        """
+        if not self._workload.broken:
+            raise ExerciseError(
+                f"workload {self._workload.name!r} has no release whose health check fails",
+                hint="name its differing files in the stack, as `broken`",
+            )
+        return self.store.ensure(
+            self._workload.broken_release, progress=self._bench.progress, boot=self._base.settings.boot
+        )
+
+    @cached_property
+    def disk_booting(self) -> VmImage:
+        """A VM's that boots the kernel on its own disk."""
+        return self.store.ensure(self._workload, progress=self._bench.progress, boot="disk").vm
+
+    @cached_property
+    def engine_host(self) -> VmImage:
+        """A VM's with a container engine in the place of the workload."""
+        return ensure_engine(self.store, self._workload, progress=self._bench.progress)
+
+    @cached_property
+    def machine(self) -> ContainerImage:
+        """A container's that holds one of the lab's VMs."""
+        return ensure_machine(self.store, self._workload, self.declared.vm, progress=self._bench.progress)
