@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 from pairlab.differences import Row, SummaryCell
 from pairlab.exercise._conclude import agreed, compare, observed, order, sentence, without_failures
 from pairlab.model import START_PERIOD_S, SideName
@@ -59,7 +61,10 @@ CONTAINERS = Variant(
 )
 VM_KEPT = Variant(key="vm-kept", title="VMs, released in place, snapshot put back", side=VM)
 VM_BESIDE = Variant(key="vm-beside", title="VMs, a new one beside, declared back", side=VM)
-VARIANTS = (CONTAINERS, VM_KEPT, VM_BESIDE)
+VM_SWITCHED = Variant(key="vm-switched", title="VMs, blue/green, switched back", side=VM)
+VARIANTS = (CONTAINERS, VM_KEPT, VM_BESIDE, VM_SWITCHED)
+WATCHED = (CONTAINERS, VM_KEPT, VM_BESIDE)
+"""Of the others, nothing that serves is left to wait with."""
 
 WHO = "does anybody go back without being told?"
 PUTS_BACK = "can a running instance be put back as it was?"
@@ -72,6 +77,7 @@ SUMMARY = (
     SummaryCell(row=Row.ROLLBACK, figure=GOOD_AGAIN.key,
                 label="a bad release, until all is good again: containers with"
                 f" {START_PERIOD_S} s of start period, a snapshot's VM without the time to keep it"),
+    SummaryCell(row=Row.ROLLBACK, figure=BACK.key, label="a bad release, from the decision: the way back"),
     SummaryCell(row=Row.ROLLBACK, figure=READY.key, label="keeping the VM for that, before the release"),
     SummaryCell(row=Row.ROLLBACK, figure=SERVED.key),
     SummaryCell(row=Row.ROLLBACK, figure=FAILED.key, label="failed requests of a bad release"),
@@ -86,17 +92,22 @@ def conclude(result: RunResult) -> list[Conclusion]:
     """What the samples and findings of a run say of bad releases and of the ways back."""
     rollout = ("containers that their orchestrator takes back", CONTAINERS)
     kept, beside = ("a VM that is put back", VM_KEPT), ("a new VM beside that is declared away", VM_BESIDE)
-    pairs = (rollout, kept), (kept, beside), (rollout, beside)
+    switched = ("a switch to a second set of VMs, and back,", VM_SWITCHED)
+    ways = (rollout, kept, beside, switched)
     again = "With {less} all is good again sooner than with {more}, from the release on."
+    back = "From when it is decided, the way back is shorter with {less} than with {more}."
     return [
-        *(order(result, GOOD_AGAIN, *pair, again) for pair in pairs),
+        *(order(result, GOOD_AGAIN, *pair, again) for pair in combinations(ways, 2)),
+        *(order(result, BACK, *pair, back) for pair in combinations(ways[1:], 2)),
         compare(result, FAILED, CONTAINERS, VM_KEPT,
                 "A bad release that an orchestrator rolls out costs fewer requests than one in place."),
         compare(result, FAILED, VM_BESIDE, VM_KEPT,
                 "A bad release beside what runs costs fewer requests than one in place."),
+        compare(result, FAILED, VM_KEPT, VM_SWITCHED,
+                "A bad release in place, of one VM, costs fewer requests than one that all are switched to."),
         *(without_failures(result, FAILED, variant, "a bad release") for variant in VARIANTS),
         *(_says(result, variant, WHO, "somebody goes back without being told",
-                f"nobody goes back within {WATCH_S:g} s without being told") for variant in VARIANTS),
+                f"nobody goes back within {WATCH_S:g} s without being told") for variant in WATCHED),
         *(_says(result, variant, BEFORE, "what was written before the release is kept",
                 "what was written before the release is lost") for variant in VARIANTS),
         *(_says(result, variant, SINCE, "what was written since the release is kept",

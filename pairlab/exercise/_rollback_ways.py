@@ -27,6 +27,9 @@ INDEX = 0
 NOTE_BEFORE, NOTE_SINCE = "/var/tmp/pairlab-before-release", "/var/tmp/pairlab-since-release"
 """On the instance's own disk."""
 LOOK_TIMEOUT_S = 60.0
+SWITCH_TIMEOUT_S = 60.0
+ALONE = 10
+"""Answers in a row that come from nobody of the first set, once all are led to the second."""
 UNDER_WAY = 80
 """Good answers until something is written while a declaration is at work: four seconds."""
 
@@ -37,6 +40,7 @@ class Way(ABC):
     Attributes:
         variant: Its key is also that of the step that teaches the release.
         began: When the release began, on the clock of all measurements.
+        names: The instances that serve before and after.
         decided: When it was decided to go back; None where somebody else decides, and does not tell.
         watched_s: For how long nothing was done after it was found bad, to see whether anybody goes back.
     """
@@ -48,6 +52,7 @@ class Way(ABC):
         self.lab, self.log = lab, log
         self.side = lab.sides[self.variant.side]
         self.fleet = Fleet(lab, self.variant.side)
+        self.names = self.fleet.names
         self.began = 0.0
         self.decided: float | None = None
         self.watched_s = 0.0
@@ -87,20 +92,32 @@ class Way(ABC):
         Raises:
             ExerciseError: It is well, or it never answers.
         """
-        usual, deadline, failed = self.fleet.usual(index), now() + LOOK_TIMEOUT_S, 0
-        while failed < plan.LOOKS:
-            if failed:
+        for look in range(plan.LOOKS):
+            if look:
                 time.sleep(plan.LOOK_EVERY_S)
-            status = _inside.health_status(usual, self.lab.workload)
-            if status == _inside.WELL:
+            if self.await_status(index) == _inside.WELL:
                 raise ExerciseError(
                     f"{self.fleet.name(index)} is well, with a release that was made to be bad",
                     hint="the figures would be of a release that needs no way back",
                 )
-            if not status and now() > deadline:
+
+    def await_status(self, index: int) -> int:
+        """HTTP status of an instance's health path, once it answers: one that does not yet is starting.
+
+        Raises:
+            ExerciseError: It never answers.
+        """
+        usual, deadline = self.fleet.usual(index), now() + LOOK_TIMEOUT_S
+        while not (status := _inside.health_status(usual, self.lab.workload)):
+            if now() > deadline:
                 raise ExerciseError(f"{self.fleet.name(index)} never answered", hint="see `invoke lab.logs`")
-            # One that does not answer yet is starting.
-            failed += status > 0
+        return status
+
+    def look_for_note(self, index: int) -> None:
+        """See whether a new instance has what was written into the others before."""
+        has = _inside.has_file(self.fleet.usual(index), NOTE_BEFORE)
+        told = "yes" if has else "no: its disk is new, and holds what its image holds"
+        self.log.finding(plan.NEW_HAS, told, "yes" if has else "no")
 
     def watch(self, index: int, who_must: str) -> str:
         """See whether anybody goes back from an instance of the release that was found bad.
@@ -246,7 +263,7 @@ class Beside(Way):
             more = replace(self._before, vms=index + 1, broken_vms=frozenset({index}))
             with self.meanwhile(work_on):
                 self.lab.declare(more, ready=False)
-            with self.meanwhile(lambda: self._look_for_note(index)):
+            with self.meanwhile(lambda: self.look_for_note(index)):
                 self.find_bad(index)
             changes.append(f"{self.fleet.name(index)} has failed {plan.LOOKS} health checks")
             changes.append(self.watch(index, "who releases must look, and declare it back"))
@@ -260,10 +277,50 @@ class Beside(Way):
     def settle(self) -> None:
         """See `Way.settle`: the declaration is what runs."""
 
-    def _look_for_note(self, index: int) -> None:
-        has = _inside.has_file(self.fleet.usual(index), NOTE_BEFORE)
-        told = "yes" if has else "no: its disk is new, and holds what its image holds"
-        self.log.finding(plan.NEW_HAS, told, "yes" if has else "no")
+
+class Switched(Way):
+    """Blue/green: a second set of VMs is declared out of sight, then in the place of the first, then back."""
+
+    variant = plan.VM_SWITCHED
+
+    def release(self, client: Client) -> None:
+        """See `Way.release`; that the second set answers is looked at before the switch, and not how."""
+        self._before = self.lab.declared
+        count = self._before.vms
+        blue, green = frozenset(range(count)), frozenset(range(count, 2 * count))
+        both = replace(self._before, vms=2 * count, broken_vms=green)
+        self._first_serves, second_serves = (replace(both, standby_vms=idle) for idle in (green, blue))
+        names = " and ".join(map(self.fleet.name, sorted(green)))
+        with self.log.step("second-set") as changes:
+            self.began = now()
+            self.lab.declare(self._first_serves, ready=False)
+            self.fleet.at_once(self.await_status, green)
+            changes.append(f"{names} answer, and nobody is sent to them")
+        with self.log.step("vm-switched") as changes:
+            self.lab.declare(second_serves, ready=False)
+            for name in self.names:
+                client.await_without(name, ALONE, timeout_s=SWITCH_TIMEOUT_S)
+            changes.append(f"the front door leads to {names} alone")
+            admins = [self.fleet.admin(index) for index in sorted(green)]
+            with self.meanwhile(lambda: write_all(admins, NOTE_SINCE)):
+                self.look_for_note(count)
+                self.find_bad(count)
+            self.decided = now()
+            changes.append(f"{self.fleet.name(count)} has failed {plan.LOOKS} health checks")
+        told = "not watched for: nothing else serves meanwhile; nobody is told to, as of the VM beside"
+        self.log.finding(plan.WHO, told, "untried")
+
+    def go_back(self) -> None:
+        """See `Way.go_back`: those of before never ended."""
+        with self.log.step("switch-back"):
+            self.lab.declare(self._first_serves, ready=False)
+        self.log.finding(plan.DECLARED, "to go back is to declare it", "yes")
+
+    def settle(self) -> None:
+        """See `Way.settle`: destroy the second set."""
+        with self.log.step("second-set-away") as changes:
+            outcome = self.lab.declare(self._before)
+            changes += [f"{change.op} {change.name}" for change in outcome.changed]
 
 
 def write_all(admins: list[Runner], path: str) -> None:
@@ -284,4 +341,4 @@ def try_to_keep_a_container(lab: Lab, log: Log) -> None:
         log.finding(plan.PUTS_BACK, f"yes: {name} was kept and put back", "yes")
 
 
-WAYS: tuple[type[Way], ...] = (Rollout, Kept, Beside)
+WAYS: tuple[type[Way], ...] = (Rollout, Kept, Beside, Switched)

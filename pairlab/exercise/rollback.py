@@ -2,7 +2,8 @@
 
 The release is real: the workload's image with one file changed, so that its health check fails. Containers
 are rolled out by their orchestrator, which goes back by itself. A VM is kept as it is, released to in place,
-and put back. And a new VM of the release is declared beside those that serve, and declared away.
+and put back. A new VM of the release is declared beside those that serve, and declared away. And a second set
+of VMs takes the place of the first at the front door, and gives it back.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from pairlab.errors import ExerciseError
 from pairlab.exercise import Lab, Log, _inside
 from pairlab.exercise import _rollback_figures as plan
 from pairlab.exercise._client import GOOD, Request
@@ -22,6 +24,7 @@ from pairlab.exercise._rollback_ways import (
     try_to_keep_a_container,
     write_all,
 )
+from pairlab.model import MAX_INSTANCES
 from pairlab.results import Conclusion, RunResult
 
 STEADY = 10
@@ -59,8 +62,18 @@ class LabExercise:
         self._log = log
 
     def prepare(self) -> str:
-        """Have the images of the bad release, and two instances a side, so that one is left to serve."""
+        """Have the images of the bad release, and two instances a side, so that one is left to serve.
+
+        Raises:
+            ExerciseError: There is no room for a second set of VMs.
+        """
         lab, log = self._lab, self._log
+        if 2 * lab.declared.vms > MAX_INSTANCES:
+            raise ExerciseError(
+                f"blue/green needs as many VMs again, and {lab.declared.vms} are declared: a lab has room for "
+                f"{MAX_INSTANCES}",
+                hint=f"`invoke lab.up --lab {lab.name} --vms {MAX_INSTANCES // 2}` makes room",
+            )
         log.values |= {
             "lab": lab.name,
             "unit": lab.workload.unit,
@@ -102,8 +115,7 @@ class LabExercise:
                 way.go_back()
                 over = now()
                 answers = [
-                    client.await_answer(name, since=over, timeout_s=GOOD_TIMEOUT_S)
-                    for name in way.fleet.names
+                    client.await_answer(name, since=over, timeout_s=GOOD_TIMEOUT_S) for name in way.names
                 ]
                 client.await_good(way.fleet.calm(STEADY))
             way.settle()

@@ -16,7 +16,7 @@ from pairlab.exercise import Declaration, Log, _rollback_ways
 from pairlab.exercise import _rollback_figures as plan
 from pairlab.exercise._client import Request
 from pairlab.exercise._guide import sections
-from pairlab.exercise._rollback_ways import NOTE_BEFORE, NOTE_SINCE, Beside, Kept, Rollout, Way
+from pairlab.exercise._rollback_ways import NOTE_BEFORE, NOTE_SINCE, Beside, Kept, Rollout, Switched, Way
 from pairlab.exercise.rollback import LabExercise, served
 from pairlab.model import Instance, Outcome, SideName
 from pairlab.results import Conclusion, Finding, RunResult, Sample
@@ -94,6 +94,7 @@ class MemoryLab:
     workload: Any = WEB
     declared: Declaration = Declaration(2, 2)  # noqa: RUF009
     takes_back: bool = True
+    switches: bool = True
     left: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -103,7 +104,8 @@ class MemoryLab:
         def answering() -> Iterator[str]:
             while True:
                 for index in range(self.declared.count(side)):
-                    yield Instance(side, index, "").name
+                    if not self.switches or index not in self.declared.standby_vms:
+                        yield Instance(side, index, "").name
 
         Handler.instances = answering()
         return self.front_door
@@ -118,6 +120,8 @@ class MemoryLab:
         self, declaration: Declaration, *, refresh: bool = False, commands: bool = True, ready: bool = True
     ) -> Outcome:
         self.declared = declaration
+        well = set(range(declaration.vms)) - declaration.broken_vms - declaration.standby_vms
+        Handler.status = 200 if well or not self.switches else 500
         if declaration.broken_containers and self.takes_back:
             raise RolledBackError("Memory took it back", hint="")
         vms = self.sides[VM].there
@@ -194,6 +198,33 @@ def test_a_new_vm_beside_is_declared_away_and_the_others_keep_what_they_have(por
     assert len(lab.sides[VM].there) == 2
 
 
+def test_blue_green_moves_everybody_and_back_and_what_was_written_meanwhile_is_lost(
+    port: int, log: Log
+) -> None:
+    lab = MemoryLab(port)
+    declared: list[Declaration] = []
+    declare = lab.declare
+    lab.declare = lambda to, **how: (declared.append(to), declare(to, **how))[1]  # type: ignore[method-assign]
+    measured, found = attempt(Switched, lab, log)
+    assert [(sorted(each.standby_vms), each.vms) for each in declared] == [
+        ([2, 3], 4), ([0, 1], 4), ([2, 3], 4), ([], 2),
+    ]  # fmt: skip
+    assert all(each.broken_vms == {2, 3} for each in declared[:3])
+    assert 0 < measured["back"] < measured["good-again"] < 10
+    assert measured["failed"] > 0
+    assert measured["served"] > 0
+    assert (found[plan.WHO], found[plan.NEW_HAS], found[plan.DECLARED]) == ("untried", "no", "yes")
+    assert (found[plan.BEFORE], found[plan.SINCE]) == ("yes", "no")
+    assert lab.declared == Declaration(2, 2)
+    assert not any(each.files for each in lab.sides[VM].there)
+
+
+def test_a_switch_that_moves_nobody_is_an_error(port: int, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_rollback_ways, "SWITCH_TIMEOUT_S", 1.0)
+    with pytest.raises(ExerciseError, match="did not see answers from others than vm/0 within 1 s"):
+        attempt(Switched, MemoryLab(port, switches=False), log)
+
+
 def test_a_vm_that_had_to_boot_anew_was_not_put_back(port: int, log: Log) -> None:
     lab = MemoryLab(port)
     lab.sides[VM].keeps_memory = False
@@ -258,6 +289,13 @@ def test_it_begins_with_two_of_each_and_tries_what_a_side_cannot_do(port: int, l
         plan.PUTS_BACK,
         "cannot",
     )
+
+
+def test_a_second_set_needs_room(port: int, log: Log) -> None:
+    lab = MemoryLab(port, declared=Declaration(26, 2))
+    with pytest.raises(ExerciseError, match="26 are declared: a lab has room for 50"):
+        LabExercise(lab, log).prepare()  # type: ignore[arg-type]
+    assert not log.findings
 
 
 def test_how_long_a_bad_instance_was_served() -> None:
