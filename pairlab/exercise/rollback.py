@@ -70,8 +70,8 @@ class LabExercise:
         lab, log = self._lab, self._log
         if 2 * lab.declared.vms > MAX_INSTANCES:
             raise ExerciseError(
-                f"blue/green needs as many VMs again, and {lab.declared.vms} are declared: a lab has room for "
-                f"{MAX_INSTANCES}",
+                f"blue/green needs as many VMs again as the {lab.declared.vms} that are declared: "
+                f"there is room for {MAX_INSTANCES}",
                 hint=f"`invoke lab.up --lab {lab.name} --vms {MAX_INSTANCES // 2}` makes room",
             )
         log.values |= {

@@ -183,6 +183,22 @@ def test_a_package_repository_answers_its_own_side_only_under_one_name() -> None
     assert f"listen 0.0.0.0:{PACKAGES_PORT};" in on_overlay["uploads"][0]["content"]
 
 
+def test_a_vm_that_stands_by_is_there_and_no_name_leads_to_it() -> None:
+    spec = placeholder_spec("dev", Settings(vms=3), load_stack("pair").tiers)
+    usual = declare_spec("pair", spec)
+    waiting = declare_spec("pair", replace(spec, standby=frozenset({"vm-1"})))
+    assert changed(usual, waiting) == {"dev-vm-network"}
+    led_to = [
+        [
+            host["ip"]
+            for host in declared.inputs["dev-vm-network"]["dns"]["hosts"]
+            if host["hostname"] == "web"
+        ]
+        for declared in (usual, waiting)
+    ]
+    assert led_to == [[str(spec.address(0, n)) for n in (0, 1, 2)], [str(spec.address(0, n)) for n in (0, 2)]]
+
+
 def with_updates(spec: LabSpec) -> LabSpec:
     return replace(spec, updates=ContainerImage("0123456789ab", "pairlab/updates:0123456789ab"))
 

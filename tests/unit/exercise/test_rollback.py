@@ -293,7 +293,7 @@ def test_it_begins_with_two_of_each_and_tries_what_a_side_cannot_do(port: int, l
 
 def test_a_second_set_needs_room(port: int, log: Log) -> None:
     lab = MemoryLab(port, declared=Declaration(26, 2))
-    with pytest.raises(ExerciseError, match="26 are declared: a lab has room for 50"):
+    with pytest.raises(ExerciseError, match="the 26 that are declared: there is room for 50"):
         LabExercise(lab, log).prepare()  # type: ignore[arg-type]
     assert not log.findings
 
