@@ -45,7 +45,8 @@ SIDE_LABEL = "org.pairlab.side"
 METADATA_NAMESPACE = "urn:pairlab:lab"
 """XML namespace of the metadata that every libvirt domain of a lab carries."""
 
-LAB_NAME = re.compile(r"[a-z][a-z0-9-]{0,29}(?<!-)")
+LAB_NAME_LENGTH = 30
+LAB_NAME = re.compile(rf"[a-z][a-z0-9-]{{0,{LAB_NAME_LENGTH - 1}}}(?<!-)")
 MAX_INSTANCES = 50
 LABS_NETWORK = ipaddress.IPv4Network("10.213.0.0/16")
 PRIVATE_NETWORKS = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
@@ -247,7 +248,8 @@ def check_lab_name(name: str) -> str:
     if not LAB_NAME.fullmatch(name):
         raise UsageError(
             f"{name!r} cannot name a lab",
-            hint="use 1 to 30 lower-case letters, digits and inner hyphens, beginning with a letter",
+            hint=f"use 1 to {LAB_NAME_LENGTH} lower-case letters, digits and inner hyphens, "
+            "beginning with a letter",
         )
     return name
 

@@ -7,7 +7,7 @@ from contextlib import closing, contextmanager, suppress
 
 from pairlab.errors import LabError
 from pairlab.host.addresses import host_addresses, near, own_addresses
-from pairlab.model import Instance, SideName, load_spec, spec_file
+from pairlab.model import LAB_NAME_LENGTH, Instance, SideName, load_spec, spec_file
 from pairlab.session.exclusive import changing
 from pairlab.session.lab import bring_up
 from pairlab.session.spec import load_stack, tiers_of
@@ -15,7 +15,6 @@ from pairlab.session.teardown import take_down
 from pairlab.session.workbench import Workbench, known_labs, known_spec
 
 BESIDE = "-beside"
-MOST_LETTERS = 30
 ITS_OWN = {"subnet": "", "vm_port": 0, "container_port": 0}
 """Settings that no two labs share, as their defaults, which go by the lab's name."""
 
@@ -32,7 +31,7 @@ def neighbours(bench: Workbench, lab: str, await_commands: Callable[[str], None]
     if found := others_up(bench, lab):
         yield found
         return
-    name = lab[: MOST_LETTERS - len(BESIDE)].rstrip("-") + BESIDE
+    name = lab[: LAB_NAME_LENGTH - len(BESIDE)].rstrip("-") + BESIDE
     if spec_file(name).is_file():  # somebody's, or a killed run's: what it has is not ours to take down
         bench.progress(f"lab {name} is there and does not answer; `invoke lab.down --lab {name}` removes it")
         yield found

@@ -109,7 +109,8 @@ def read_status(
 
 
 def _found_on(side: sides.Side) -> tuple[list[Instance], Mapping[str, str], Mapping[str, sides.Given]]:
-    return side.instances(), side.helpers(), side.given()
+    instances = side.instances()
+    return instances, side.helpers(), side.given(instances)
 
 
 def _needless(spec: LabSpec, helpers: Mapping[str, str]) -> list[str]:

@@ -115,8 +115,8 @@ class Side(Protocol):
     def helpers(self) -> Mapping[str, str]:
         """What its engine carries for the lab beside its instances: names, and what they are there for."""
 
-    def given(self) -> Mapping[str, Given]:
-        """Name of each running instance -> what it is given now, whatever was declared."""
+    def given(self, instances: Iterable[Instance]) -> Mapping[str, Given]:
+        """Name of each of some instances that runs -> what it is given now, whatever was declared."""
 
     def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
         """Runs commands inside an instance, as its usual account or as its administrator.

@@ -6,7 +6,7 @@ import os
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -80,10 +80,10 @@ class LabSide:
         """See `Side.helpers`: its front door, too, is a container."""
         return {}
 
-    def given(self) -> Mapping[str, Given]:
+    def given(self, instances: Iterable[Instance]) -> Mapping[str, Given]:
         """See `Side.given`."""
         by_domain = given(self._objects)
-        return {each.name: by_domain[each.handle] for each in self.instances() if each.handle in by_domain}
+        return {each.name: by_domain[each.handle] for each in instances if each.handle in by_domain}
 
     def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
         """See `Side.runner`: ssh, through libvirt's machine where that is another one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
@@ -75,9 +75,9 @@ class LabSide:
         with self._objects.mapped() as api:
             return self._objects.helpers(api)
 
-    def given(self) -> Mapping[str, Given]:
+    def given(self, instances: Iterable[Instance]) -> Mapping[str, Given]:
         """See `Side.given`: its container's limits, which may differ from its service's."""
-        return given(self._objects, self.instances())
+        return given(self._objects, instances)
 
     def runner(self, index: int, *, tier: str = "", admin: bool = False) -> Runner:
         """See `Side.runner`."""

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -101,8 +101,8 @@ class FakeSide:
     def helpers(self) -> Mapping[str, str]:
         return {} if self.name is SideName.VM else {DOOR: "front-door"}
 
-    def given(self) -> Mapping[str, Given]:
-        running = (each for each in self.there if each.state == "running")
+    def given(self, instances: Iterable[Instance]) -> Mapping[str, Given]:
+        running = (each for each in instances if each.state == "running")
         return {each.name: Given(MEMORY_BYTES, self.held_to.get(each.name, (CPUS,))[0]) for each in running}
 
     def strangers(self) -> list[str]:

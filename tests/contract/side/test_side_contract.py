@@ -211,14 +211,14 @@ def test_what_instances_are_given_is_what_they_have_now(world: World) -> None:
     world.fill()
     side = world.side
     everything = Given(MEMORY_BYTES, CPUS)
-    assert side.given() == {each.name: everything for each in side.instances()}
+    assert side.given(side.instances()) == {each.name: everything for each in side.instances()}
     if side.supervisor:  # a VM keeps its virtual processors, whatever its host lets them use
         with side.limited(0, cpus=0.5):
-            assert side.given()[f"{side.name}/0"] == Given(MEMORY_BYTES, 0.5)
+            assert side.given(side.instances())[f"{side.name}/0"] == Given(MEMORY_BYTES, 0.5)
         return
     side.kill(0)
     until(lambda: side.instances()[0].state != "running")
-    assert side.given() == {each.name: everything for each in side.instances()[1:]}
+    assert side.given(side.instances()) == {each.name: everything for each in side.instances()[1:]}
 
 
 def test_limits_hold_while_they_are_open(world: World) -> None:

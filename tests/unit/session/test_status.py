@@ -33,7 +33,7 @@ class FakeSide:
     def helpers(self) -> Mapping[str, str]:
         return self._helpers
 
-    def given(self) -> Mapping[str, Given]:
+    def given(self, instances: list[Instance]) -> Mapping[str, Given]:
         return self._given
 
 
