@@ -184,15 +184,20 @@ def _change_hosts(network: Any, old: list[Values], new: list[Values]) -> None:
     scope = libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE | libvirt.VIR_NETWORK_UPDATE_AFFECT_CONFIG
     section = libvirt.VIR_NETWORK_SECTION_DNS_HOST
     before, after = hosts_by_address(old), hosts_by_address(new)
-    for ip, names in before.items():
-        if after.get(ip) != names:
-            network.update(
-                libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, section, -1, to_xml(dns_host(ip, [])), scope
-            )
+
+    def delete(ip: str) -> None:
+        gone = to_xml(dns_host(ip, []))
+        network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_DELETE, section, -1, gone, scope)
+
     for ip, names in after.items():
         if before.get(ip) != names:
+            if ip in before:  # an address has one entry
+                delete(ip)
             added = to_xml(dns_host(ip, names))
             network.update(libvirt.VIR_NETWORK_UPDATE_COMMAND_ADD_LAST, section, -1, added, scope)
+    # Only now: a name that moves from one address to another leads somewhere all the time.
+    for ip in before.keys() - after.keys():
+        delete(ip)
 
 
 def _unusable(cidr: str) -> str:

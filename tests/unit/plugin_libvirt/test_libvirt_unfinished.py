@@ -102,3 +102,29 @@ def test_an_update_that_lacks_something_leaves_the_domain_as_it_was() -> None:
         resource.update(resource_id, outputs, {**there, "disks": [{"volumeId": "/gone"}]}, Context())
     assert daemon.connection.lookupByUUIDString(resource_id).isActive()
     assert "10.215.0.5" in daemon.connection.networkLookupByName("a").XMLDesc()
+
+
+def test_a_name_that_moves_to_another_address_leads_somewhere_all_the_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    daemon, seen = Daemon(), list[list[str]]()
+    served = network.Served(daemon.client)
+
+    def checked(*addresses: str) -> Values:
+        hosts = [{"hostname": "web", "ip": address} for address in addresses]
+        inputs: Values = {"name": "x", "addresses": ["10.215.1.0/24"], "dns": {"hosts": hosts}}
+        assert check_values(inputs, network.Served.properties, "libvirt") == []
+        return inputs
+
+    update = fake.FakeNetwork.update
+
+    def watched(self: Any, *how: Any) -> None:
+        update(self, *how)
+        seen.append([str(host.get("ip")) for host in self.root.findall("dns/host")])
+
+    monkeypatch.setattr(fake.FakeNetwork, "update", watched)
+    identity, outputs = served.create(checked("10.215.1.10", "10.215.1.11"), Context())
+    changed = served.update(identity, outputs, checked("10.215.1.12", "10.215.1.13"), Context())
+    assert [host["ip"] for host in changed["dns"]["hosts"]] == ["10.215.1.12", "10.215.1.13"]
+    assert all(seen)
+    assert len(seen) == 4
