@@ -92,7 +92,7 @@ def conclude(result: RunResult) -> list[Conclusion]:
     """What the samples and findings of a run say of bad releases and of the ways back."""
     rollout = ("containers that their orchestrator takes back", CONTAINERS)
     kept, beside = ("a VM that is put back", VM_KEPT), ("a new VM beside that is declared away", VM_BESIDE)
-    switched = ("a switch to a second set of VMs, and back,", VM_SWITCHED)
+    switched = ("blue/green", VM_SWITCHED)
     ways = (rollout, kept, beside, switched)
     again = "With {less} all is good again sooner than with {more}, from the release on."
     back = "From when it is decided, the way back is shorter with {less} than with {more}."
