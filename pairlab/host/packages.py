@@ -34,7 +34,7 @@ IMAGE_PACKAGES = (
 )
 BOOT_PACKAGES = ("grub-common", "grub-pc-bin")
 BUILD_PACKAGES = ("libvirt-dev", "pkg-config", "gcc", "libc6-dev")
-OTHER_PACKAGES = ("openssh-client", "ca-certificates", "curl", "iproute2")
+OTHER_PACKAGES = ("openssh-client", "ca-certificates", "curl", "iproute2", "xsltproc")
 TEST_PACKAGES = ("chromium", "chromium-driver")
 """What only the tests need: a browser that opens the reports."""
 

@@ -79,6 +79,7 @@ PROPERTIES: Mapping[str, Property] = {
     "qemuAgent": Property(bool, default=False, replace=True),
     "autostart": Property(bool),
     "running": Property(bool, default=True),
+    "xml": Property(dict, replace=True, fields={"xslt": Property(str, replace=True)}),
 }
 
 
@@ -92,6 +93,10 @@ def validate(inputs: Values) -> list[Failure]:
     metadata = inputs.get("metadata")
     if isinstance(metadata, str) and (reason := _unfit_metadata(metadata)):
         failures.append(Failure("metadata", reason))
+    xml = inputs.get("xml")
+    stylesheet = xml.get("xslt") if isinstance(xml, dict) else None
+    if isinstance(stylesheet, str) and stylesheet and (reason := _unfit_stylesheet(stylesheet)):
+        failures.append(Failure("xml.xslt", reason))
     name = inputs.get("name")
     if name is not UNKNOWN and (not name or "/" in str(name) or "\n" in str(name)):
         failures.append(Failure("name", "a domain's name has no slashes"))
@@ -145,6 +150,14 @@ def _unfit_metadata(text: str) -> str:
         return f"it is not well-formed XML: {error}"
     if any(not node.tag.startswith("{") for node in elements):
         return "each of its elements needs a namespace of its own"
+    return ""
+
+
+def _unfit_stylesheet(text: str) -> str:
+    try:
+        ET.fromstring(text)
+    except ET.ParseError as error:
+        return f"it is not well-formed XML: {error}"
     return ""
 
 

@@ -34,6 +34,7 @@ from pairlab.plugin.libvirt._domain_xml import (
     disk_element,
     domain_xml,
 )
+from pairlab.plugin.libvirt._domain_xslt import transformed
 from pairlab.plugin.libvirt._failures import found, is_missing, name_taken
 from pairlab.plugin.libvirt._storage import format_of
 from pairlab.plugin.libvirt._values import settle, to_xml
@@ -86,7 +87,7 @@ class Served(Resource[Client]):
             self._refuse_taken(connection, name)
             disks = _disk_elements(connection, inputs)
             interfaces = interface_elements(connection, declared["networkInterfaces"])
-            domain = connection.defineXML(domain_xml(inputs, disks, interfaces))
+            domain = connection.defineXML(_described(inputs, disks, interfaces))
             made.resource_id = domain.UUIDString()
             reserve(self.client, connection, declared["networkInterfaces"], name)
             if inputs.get("autostart"):
@@ -163,7 +164,7 @@ class Served(Resource[Client]):
             there = read_interfaces(connection, description, state.get("networkInterfaces") or [])
             if hardware(connection, interfaces) != found_hardware(there):
                 elements = interface_elements(connection, interfaces)
-                described = domain_xml(inputs, _disk_elements(connection, inputs), elements, resource_id)
+                described = _described(inputs, _disk_elements(connection, inputs), elements, resource_id)
                 # Not before all that it needs was found.
                 stop(domain)
                 domain = connection.defineXML(described)
@@ -208,6 +209,15 @@ class Served(Resource[Client]):
                     f"domain {identity} is still there", hint="see libvirt's log, and run it again"
                 )
             context.cancelled.wait(GONE_POLL_S)
+
+
+def _described(
+    inputs: Values, disks: list[ET.Element], interfaces: list[ET.Element], identity: str | None = None
+) -> str:
+    """Its XML, as its stylesheet wants it if it has one; for the arguments see `domain_xml`."""
+    description = domain_xml(inputs, disks, interfaces, identity)
+    stylesheet = (inputs.get("xml") or {}).get("xslt")
+    return transformed(description, stylesheet) if stylesheet else description
 
 
 def _with_known_macs(inputs: Values, state: Values) -> list[Values]:

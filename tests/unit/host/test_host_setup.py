@@ -110,8 +110,10 @@ def test_packages_of_the_tests_are_installed_with_the_others_where_they_are_aske
     assert step.change == "install chromium chromium-driver"
 
 
-def test_what_shows_the_hosts_addresses_comes_with_the_packages_of_labs(tmp_path: Path) -> None:
-    assert "iproute2" in packages.wanted_packages(a_host(tmp_path, ready()))
+def test_what_shows_addresses_and_what_applies_stylesheets_come_with_the_packages_of_labs(
+    tmp_path: Path,
+) -> None:
+    assert {"iproute2", "xsltproc"} <= {*packages.wanted_packages(a_host(tmp_path, ready()))}
 
 
 def test_another_edition_of_docker_is_not_replaced(tmp_path: Path) -> None:

@@ -61,6 +61,8 @@ REFUSED = [
     (DOMAIN, {"name": "d", "metadata": "<a/>"}, "metadata", "namespace"),
     (DOMAIN, {"name": "d", "nvram": {"file": "/n"}}, "nvram", "together with firmware"),
     (DOMAIN, {"name": "d", "type": "xen"}, "type", "allowed: kvm, qemu"),
+    (DOMAIN, {"name": "d", "xml": {"xslt": "<a>"}}, "xml.xslt", "not well-formed"),
+    (DOMAIN, {"name": "d", "xml": {"xsl": "<a/>"}}, "xml.xsl", "is not served"),
 ]
 
 
@@ -84,6 +86,8 @@ def test_refused_by_name_with_the_reason(served: Any, inputs: dict[str, Any], pr
             {"name": "d", "disks": [{"file": UNKNOWN}], "networkInterfaces": UNKNOWN, "metadata": UNKNOWN},
         ),
         (DOMAIN, {"name": "d", "networkInterfaces": [{"networkId": UNKNOWN, "mac": UNKNOWN}]}),
+        (DOMAIN, {"name": "d", "xml": UNKNOWN}),
+        (DOMAIN, {"name": "d", "xml": {"xslt": UNKNOWN}}),
     ],
 )
 def test_a_preview_does_not_stumble_over_unknowns(served: Any, inputs: dict[str, Any]) -> None:
