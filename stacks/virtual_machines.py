@@ -23,6 +23,8 @@ from pairlab.render import render
 from stacks.guest_seed import Link, network_config, user_data
 
 DIGEST_LENGTH = 12
+RESTARTING = "virtual_machines/restarting.xslt.j2"
+"""Has libvirt told of a guest's panic, and start the guest again."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,7 @@ class VirtualMachines(pulumi.ComponentResource):
                 libvirt.DomainNetworkInterfaceArgs(network_id=self.network.id, mac=spec.mac(number, index))
             ],
             consoles=[libvirt.DomainConsoleArgs(type="pty", target_type="serial", target_port="0")],
+            xml=libvirt.DomainXmlArgs(xslt=render(RESTARTING)) if host in spec.restarting else None,
             opts=pulumi.ResourceOptions.merge(
                 self._own, pulumi.ResourceOptions(depends_on=[disk, seed_disk])
             ),

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
 
-from pairlab.errors import ExerciseError
+from pairlab.errors import CommandError, ExerciseError
 from pairlab.model import Workload
 from pairlab.run import Runner
 
 APT_TIMEOUT_S = 300.0
 END_TIMEOUT_S = 60.0
+SILENT_S = 5.0
+"""After so long without an answer nothing runs inside any more."""
+POLL_S = 0.2
 NONINTERACTIVE = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C.UTF-8"}
 LOCKS = ["-o", "DPkg::Lock::Timeout=60"]
 MARKER = "/run/pairlab/fresh"
@@ -202,6 +205,40 @@ read -r _ status _ <&3 && echo "$status"
 """
 
 
+def crash_kernel(admin: Runner, name: str) -> None:
+    """Crash the kernel of an instance, which must be its own; wait until nothing runs on it any more.
+
+    Its console would tell of the panic, but libvirt locks up when a domain goes whose console is read.
+
+    Source: Documentation/admin-guide/sysrq.rst of the kernel: `c` crashes the system.
+
+    Args:
+        admin: Runs commands in it as its administrator.
+        name: Of the instance.
+
+    Raises:
+        ExerciseError: It goes on.
+    """
+    before = identity(admin)
+    admin.run(["sh", "-c", _CRASH])
+    deadline = time.monotonic() + END_TIMEOUT_S
+    while time.monotonic() < deadline:
+        try:
+            if _started(admin, 1, SILENT_S) != before:
+                return  # somebody has started it again already
+        except CommandError:
+            return
+        time.sleep(POLL_S)
+    raise ExerciseError(
+        f"{name} still runs commands after its kernel was to crash",
+        hint=f"has its kernel sysrq? `invoke lab.exec {name} 'cat /proc/sys/kernel/sysrq'`",
+    )
+
+
+# What was written is on the disk first; the crash comes when the command that ordered it has ended.
+_CRASH = "sync; (sleep 0.5; echo c > /proc/sysrq-trigger) > /dev/null 2>&1 < /dev/null &"
+
+
 def write_note(admin: Runner, path: str) -> None:
     """Write a small file so that it is on the disk."""
     admin.run(["sh", "-c", 'date > "$1" && sync "$1"', "sh", path])
@@ -227,7 +264,8 @@ def identity(runner: Runner) -> str:
     return _started(runner, 1)
 
 
-def _started(runner: Runner, pid: int) -> str:
+def _started(runner: Runner, pid: int, timeout_s: float | None = None) -> str:
     """A kernel's boot id, and when one of its processes began."""
-    shown = runner.run(["cat", "/proc/sys/kernel/random/boot_id", f"/proc/{pid}/stat"]).stdout.splitlines()
+    argv = ["cat", "/proc/sys/kernel/random/boot_id", f"/proc/{pid}/stat"]
+    shown = runner.run(argv, timeout_s=timeout_s).stdout.splitlines()
     return f"{shown[0]} {shown[1].rpartition(')')[2].split()[19]}"

@@ -290,9 +290,3 @@ class ContainerAlone(ContainerKilled):
     def repair(self) -> None:
         """See `Fault.repair`: declare that it is supervised, which starts all containers anew."""
         self.lab.declare(replace(self.lab.declared, supervised=True, at_once=False))
-
-
-FAULTS: tuple[type[Fault], ...] = (
-    VmApp, VmAppTold, VmHung, VmKilled, VmFrozen,
-    ContainerApp, ContainerHung, ContainerKilled, ContainerFrozen, ContainerAlone,
-)  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pairlab.differences import Row, SummaryCell
-from pairlab.exercise._conclude import agreed, claim_less, compare, observed, sentence
+from pairlab.exercise._conclude import agreed, claim_less, compare, observed, order, sentence
 from pairlab.model import SideName
 from pairlab.results import Conclusion, Figure, RunResult, Variant
 
@@ -16,14 +16,15 @@ OUT = Figure(
 HAND = Figure(
     key="by-hand", title="back after somebody acted", unit="s",
     method="Time to repair where no supervisor did it: from the start of the repair (a service start, a "
-    "thaw, a declaration, an engine's start) to the end of the instance's first good answer; where an engine "
-    "ended, of the last instance's. How long it takes until somebody acts is not in it, nor how long it was "
-    "watched whether a supervisor would, or whether all serve again once their engine is back.",
+    "thaw, a declaration, a power off and a declaration, an engine's start) to the end of the instance's "
+    "first good answer; where an engine ended, of the last instance's. How long it takes until somebody acts "
+    "is not in it, nor how long it was watched whether a supervisor would, or whether all serve again once "
+    "their engine is back.",
 )  # fmt: skip
 NOTICED = Figure(
     key="noticed", title="the front door avoids it after", unit="s",
     method="From the end of the instance's last good answer to when the last request was sent, before the "
-    "repair, that failed or was held for more than a second.",
+    "repair, that failed or was held for more than a second; unless one that was started anew answered it.",
 )  # fmt: skip
 FAILED = Figure(
     key="failed", title="failed requests", unit="1",
@@ -54,6 +55,8 @@ VM_APP_TOLD = Variant(key="vm-app-restart", title="VMs, app killed, Restart=alwa
 VM_HUNG = Variant(key="vm-hung", title="VMs, app hangs", side=VM)
 VM_KILLED = Variant(key="vm-killed", title="VMs, instance killed", side=VM)
 VM_FROZEN = Variant(key="vm-frozen", title="VMs, instance frozen", side=VM)
+VM_PANIC = Variant(key="vm-panic", title="VMs, kernel panics", side=VM)
+VM_PANIC_TOLD = Variant(key="vm-panic-restart", title="VMs, kernel panics, on_crash=restart", side=VM)
 CONTAINER_APP = Variant(key="container-app", title="containers, app ended", side=CONTAINER)
 CONTAINER_HUNG = Variant(key="container-hung", title="containers, app hangs", side=CONTAINER)
 CONTAINER_KILLED = Variant(key="container-killed", title="containers, instance killed", side=CONTAINER)
@@ -65,7 +68,7 @@ VM_ENGINE = Variant(key="vm-engine", title="VMs, their engine killed", side=VM)
 CONTAINER_ENGINE = Variant(key="container-engine", title="containers, their engine killed", side=CONTAINER)
 ENGINES = (VM_ENGINE, CONTAINER_ENGINE)
 VARIANTS = (
-    VM_APP, VM_APP_TOLD, VM_HUNG, VM_KILLED, VM_FROZEN, VM_ENGINE,
+    VM_APP, VM_APP_TOLD, VM_HUNG, VM_KILLED, VM_FROZEN, VM_PANIC, VM_PANIC_TOLD, VM_ENGINE,
     CONTAINER_APP, CONTAINER_HUNG, CONTAINER_KILLED, CONTAINER_FROZEN, CONTAINER_ALONE, CONTAINER_ENGINE,
 )  # fmt: skip
 ONCE = (VM_HUNG, CONTAINER_ALONE, *ENGINES)
@@ -106,6 +109,10 @@ def conclude(result: RunResult) -> list[Conclusion]:
                 "A frozen VM costs fewer failed requests than a frozen container."),
         compare(result, OUT, CONTAINER_KILLED, CONTAINER_HUNG,
                 "The orchestrator brings back a container that ended sooner than one that hangs."),
+        order(result, OUT,
+              ("the orchestrator brings back a killed container", CONTAINER_KILLED),
+              ("libvirt brings back a VM whose kernel panicked", VM_PANIC_TOLD),
+              "Where each is told to, {less} in less time than {more}."),
     ]  # fmt: skip
 
 

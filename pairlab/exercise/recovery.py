@@ -17,13 +17,32 @@ from pairlab.exercise import _recovery_figures as plan
 from pairlab.exercise._client import GOOD, Client, Request
 from pairlab.exercise._log import now
 from pairlab.exercise._recovery_engine import try_engine
-from pairlab.exercise._recovery_faults import FAULTS, INDEX, SUPERVISOR_S, Fault
+from pairlab.exercise._recovery_faults import (
+    INDEX,
+    SUPERVISOR_S,
+    ContainerAlone,
+    ContainerApp,
+    ContainerFrozen,
+    ContainerHung,
+    ContainerKilled,
+    Fault,
+    VmApp,
+    VmAppTold,
+    VmFrozen,
+    VmHung,
+    VmKilled,
+)
+from pairlab.exercise._recovery_panic import VmPanic, VmPanicTold
 from pairlab.model import SideName
 from pairlab.results import HELD_S, Conclusion, RunResult
 
 STEADY = 10
 """Good answers before and after, at least: half a second of calm at the client's rate."""
 BACK_TIMEOUT_S = 240.0
+FAULTS: tuple[type[Fault], ...] = (
+    VmApp, VmAppTold, VmHung, VmKilled, VmFrozen, VmPanic, VmPanicTold,
+    ContainerApp, ContainerHung, ContainerKilled, ContainerFrozen, ContainerAlone,
+)  # fmt: skip
 
 
 class LabExercise:
@@ -84,7 +103,7 @@ class LabExercise:
         return plan.conclude(result)
 
     def _try(self, fault: Fault) -> None:
-        lab, log, name = self._lab, self._log, fault.fleet.name(INDEX)
+        lab, log = self._lab, self._log
         before, side, seen, calm = fault.start(), fault.fleet.side, False, fault.fleet.calm(STEADY)
         with log.client(side, lab.port(side), lab.workload.health_path) as client:
             client.await_good(calm)
@@ -103,7 +122,7 @@ class LabExercise:
         if seen:
             lab.drift()  # what Pulumi took note of is repaired: otherwise the next look would see that
         self._check(fault, before, alone)
-        self._measure(client.requests, name, began, repaired, alone)
+        self._measure(fault, client.requests, began, repaired, alone)
 
     def _await_supervisor(self, fault: Fault, client: Client, struck: float) -> bool:
         """Whether anybody brings the instance back; who has begun to in time gets as long as it takes."""
@@ -160,13 +179,14 @@ class LabExercise:
             )
 
     def _measure(
-        self, requests: list[Request], name: str, began: float, repaired: float, alone: bool
+        self, fault: Fault, requests: list[Request], began: float, repaired: float, alone: bool
     ) -> None:
-        log, timeline = self._log, self._log.timelines[-1]
+        log, timeline, name = self._log, self._log.timelines[-1], fault.fleet.name(INDEX)
         silent, back = silence(requests, name, began)
         if alone:
             log.sample(plan.OUT, back - silent)
-        bad = [request.sent for request in requests if _is_bad(request) and request.sent <= repaired]
+        late = name if fault.renews else None  # who was started anew is there, though it may answer late
+        bad = [r.sent for r in requests if _is_bad(r) and r.sent <= repaired and r.instance != late]
         log.sample(plan.NOTICED, max([0.0, *(log.elapsed(silent, sent) for sent in bad)]))
         log.sample(plan.FAILED, timeline.failed())
         log.sample(plan.HELD, timeline.held())

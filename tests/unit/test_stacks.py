@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from xml.etree import ElementTree
 
 import pulumi
 import pytest
@@ -278,6 +279,17 @@ def test_one_vm_of_another_image_leaves_the_others_alone() -> None:
     after = changed(declare_spec("pair", spec), declare_spec("pair", rolled))
     made = {f"dev-vm-web-{kind}-0123456789ab" for kind in ("base", "kernel", "initrd")}
     assert after == made | {"dev-vm-vm-1", "dev-vm-vm-1-disk", "dev-vm-vm-1-seed"}
+
+
+def test_a_vm_that_is_restarted_after_a_panic_has_a_stylesheet_and_no_other_vm_has() -> None:
+    spec = placeholder_spec("dev", Settings(), load_stack("pair").tiers)
+    told = declare_spec("pair", replace(spec, restarting=frozenset({"vm-1"})))
+    assert changed(declare_spec("pair", spec), told) == {"dev-vm-vm-1"}
+    domains = told.of_type("libvirt:index/domain:Domain")
+    assert [name for name, inputs in domains.items() if inputs.get("xml")] == ["dev-vm-vm-1"]
+    sheet = ElementTree.fromstring(domains["dev-vm-vm-1"]["xml"]["xslt"])
+    assert sheet.findtext(".//on_crash") == "restart"
+    assert [device.get("model") for device in sheet.iter("panic")] == ["isa"]
 
 
 @pytest.mark.parametrize("side", list(SideName))

@@ -15,8 +15,10 @@ from pairlab.results import RunResult
 
 pytestmark = [pytest.mark.integration, pytest.mark.deep, pytest.mark.timeout(1200)]
 ENGINES = {"libvirtd": "vm-engine", "dockerd": "container-engine"}
-BY_ITSELF = {"vm-app-restart", "container-app", "container-hung", "container-killed"}
-BY_HAND = {"vm-app", "vm-hung", "vm-killed", "vm-frozen", "container-frozen", "container-alone"}
+BY_ITSELF = {"vm-app-restart", "vm-panic-restart", "container-app", "container-hung", "container-killed"}
+BY_HAND = {
+    "vm-app", "vm-hung", "vm-killed", "vm-frozen", "vm-panic", "container-frozen", "container-alone",
+}  # fmt: skip
 
 
 def verdicts(result: RunResult, about: str, verdict: str) -> set[str]:
@@ -82,6 +84,12 @@ def test_supervisors_bring_back_what_they_see_and_are_told_to(result: RunResult)
     }
     assert {s.variant for s in result.samples if s.figure == "out"} == BY_ITSELF
     assert {s.variant for s in result.samples if s.figure == "by-hand"} - engines == BY_HAND
+
+
+def test_libvirt_acts_on_a_panic_that_it_is_told_of_and_sees_no_other(result: RunResult) -> None:
+    about = {(f.variant, f.question): f.answer for f in result.findings}
+    assert about["vm-panic-restart", "who brings it back?"] == "libvirt, as it is told"
+    assert about["vm-panic", "does its stack know?"] == "libvirt says 'running'"
 
 
 def test_who_knows_is_not_who_acts(result: RunResult) -> None:

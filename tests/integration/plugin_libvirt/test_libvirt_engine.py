@@ -15,6 +15,8 @@ import pytest
 from conftest import SAYS, changes
 from pulumi import automation
 
+from pairlab.render import render
+
 pytestmark = [
     pytest.mark.integration,
     # Of the Automation API: it leaves event loops and coroutines of failed programs to the collector.
@@ -167,6 +169,23 @@ def test_a_failure_half_way_leaves_nothing(stack: Stacks, prefix: str, tmp_path:
     assert prefix not in names_of_everything()
     exported = one.export_stack().deployment or {}
     assert [r for r in exported.get("resources", []) if r["type"].startswith("libvirt:")] == []
+
+
+def test_a_stylesheet_gives_a_domain_what_no_property_says(stack: Stacks, prefix: str) -> None:
+    def program(sheet: str) -> Callable[[], None]:
+        return lambda: lv.Domain("vm", name=prefix, type="qemu", memory=32, xml={"xslt": sheet}) and None
+
+    one = stack(program(render("virtual_machines/restarting.xslt.j2")))
+    one.up()
+    found = ET.fromstring(libvirt.open("qemu:///system").lookupByName(prefix).XMLDesc())
+    assert found.findtext("on_crash") == "restart"
+    assert [device.get("model") for device in found.findall("./devices/panic")] == ["isa"]
+    assert changes(one.refresh(expect_no_changes=True)) == {}
+    assert changes(one.up(expect_no_changes=True)) == {}
+    two = stack(program("<network/>"))
+    with pytest.raises(automation.CommandError, match=r"xml\.xslt cannot be applied: xsltproc failed"):
+        two.up()
+    assert prefix not in names_of_everything()
 
 
 def test_import_by_id_takes_over_without_a_change(stack: Stacks, prefix: str) -> None:

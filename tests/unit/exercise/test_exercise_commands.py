@@ -30,7 +30,7 @@ from tests.unit.test_stacks import declare_spec
 PROGRAMS = {
     "apt": "apt-cache apt-get /usr/lib/apt/apt-helper",
     "bash": "bash",
-    "coreutils": "cat cp date dd df echo head ls mkdir nproc printf rm seq sha256sum timeout uname",
+    "coreutils": "cat cp date dd df echo head ls mkdir nproc printf rm seq sha256sum sync timeout uname",
     "curl": "curl",
     "dash": "sh",
     "docker.io": "docker",

@@ -55,6 +55,7 @@ class Vm:
             raise CommandError("it did not answer", hint="wait")
         inside: dict[str, Answer] = {
             "true": "",
+            "cat /proc/sys/kernel/random/boot_id": f"boot-id\n1 (init) {' '.join('0' for _ in range(30))}\n",
             "cat /proc/meminfo": f"MemTotal: {100 * 1024} kB\nMemAvailable: {FREE_MIB * 1024} kB\n",
             "cat /proc/vmstat": f"oom_kill {self.kills}\n",
             "cat /tmp/pairlab-attack-": self.output,

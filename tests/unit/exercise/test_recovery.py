@@ -18,8 +18,8 @@ from pairlab.exercise import _inside
 from pairlab.exercise import _recovery_figures as plan
 from pairlab.exercise._client import Request
 from pairlab.exercise._guide import sections
-from pairlab.exercise._recovery_faults import FAULTS, Fault, VmApp, VmKilled
-from pairlab.exercise.recovery import LabExercise, silence
+from pairlab.exercise._recovery_faults import Fault, VmApp, VmKilled
+from pairlab.exercise.recovery import FAULTS, LabExercise, silence
 from pairlab.model import Instance, SideName, Workload
 from pairlab.results import Finding, RunResult, Sample, Variant, Verdict
 from pairlab.run import LocalRunner
@@ -90,6 +90,20 @@ def test_what_each_repetition_found_is_claimed_and_nothing_else() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("by_libvirt", "claim"),
+    [
+        ([21.0, 22.0, 23.0], "the orchestrator brings back a killed container in less time than libvirt"
+         " brings back a VM whose kernel panicked."),
+        ([1.1, 1.2, 1.3], "libvirt brings back a VM whose kernel panicked in less time than the orchestrator"
+         " brings back a killed container."),
+    ],
+)  # fmt: skip
+def test_supervisors_are_compared_as_they_were_measured(by_libvirt: list[float], claim: str) -> None:
+    result = finished({}, {plan.VM_PANIC_TOLD: by_libvirt, plan.CONTAINER_KILLED: [2.0, 2.5, 3.0]})
+    assert [c.text for c in plan.conclude(result) if c.carried] == [f"Where each is told to, {claim}"]
+
+
 def test_every_fault_is_a_variant_and_is_taught() -> None:
     taught = sections("recovery", LabExercise.example)
     assert {kind.variant for kind in FAULTS} | {*plan.ENGINES} == set(plan.VARIANTS)
@@ -101,7 +115,8 @@ def test_every_fault_is_a_variant_and_is_taught() -> None:
 def test_what_an_orchestrator_is_told_to_bring_back_is_watched_for_longer_than_it_needs() -> None:
     supervised = {kind.variant: kind.watch_s for kind in FAULTS if kind.supervisor}
     assert min(supervised.values()) == supervised[plan.CONTAINER_FROZEN] > LONGEST_REPAIR_S
-    assert not {plan.VM_KILLED, plan.VM_FROZEN, plan.VM_HUNG, plan.CONTAINER_ALONE} & supervised.keys()
+    nobody = {plan.VM_KILLED, plan.VM_FROZEN, plan.VM_HUNG, plan.VM_PANIC, plan.CONTAINER_ALONE}
+    assert not nobody & supervised.keys()
 
 
 def with_side(kind: type[Fault], *there: Instance, systemctl: str = "") -> Fault:

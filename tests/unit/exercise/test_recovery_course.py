@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import cycle
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from slow_server import Handler, turns
 from pairlab.errors import ExerciseError
 from pairlab.exercise import Declaration, Log
 from pairlab.exercise import _recovery_figures as plan
+from pairlab.exercise._client import Request
 from pairlab.exercise._guide import sections
 from pairlab.exercise._recovery_faults import Fault
 from pairlab.exercise.recovery import LabExercise
@@ -171,6 +173,26 @@ def test_failures_while_it_is_away_are_counted_and_end_when_the_front_door_avoid
     assert 3 <= measured["failed"] <= 12
     assert 0.2 < measured["noticed"] < 1
     assert 0.2 < measured["longest-gap"] < 1
+
+
+@pytest.mark.parametrize(("renews", "noticed_s"), [(True, 0.5), (False, 19.0)])
+def test_late_answers_of_one_that_was_started_anew_are_no_lack_of_notice(
+    renews: bool, noticed_s: float, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Lost, "renews", renews)
+    lab: Any = FakeLab(0)
+    requests = [
+        Request(0.9, 1.0, 200, "vm/0", "1"),
+        Request(1.5, 3.5, 200, "vm/1", "1"),  # was sent to vm/0 first
+        Request(20.0, 21.5, 200, "vm/0", "1"),
+        Request(21.9, 22.0, 200, "vm/0", "1"),
+    ]
+    told: Any = SimpleNamespace(failed=lambda: 0, held=lambda: 2, longest_gap_s=lambda: 2.0)
+    log.timelines.append(told)
+    with log.doing(Lost.variant):
+        LabExercise(lab, log)._measure(Lost(lab), requests, 1.2, 22.0, alone=True)
+    (noticed,) = (sample.value for sample in log.samples if sample.figure == plan.NOTICED.key)
+    assert noticed == pytest.approx(noticed_s)
 
 
 def test_a_fault_that_did_not_happen_is_an_error(port: int, log: Log) -> None:
