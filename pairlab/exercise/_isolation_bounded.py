@@ -54,13 +54,16 @@ EXHAUST = (
 )
 """Takes so many MiB, and says each; rests after the first, to be seen. Arguments: the most, seconds."""
 FORK = (
-    "$| = 1; my ($most, $hold, $life) = @ARGV; alarm $life; my @made; my $error = 0;"
-    " while (@made < $most) {"
+    "$| = 1; my ($most, $hold, $life) = @ARGV; my @made; my $error = 0; my $first = $$;"
+    ' my $tell = sub { print scalar(@made), " $error\\n" };'
+    ' $SIG{ALRM} = $SIG{TERM} = sub { exit if $$ != $first; $tell->(); kill "KILL", @made;'
+    ' $SIG{$_[0]} = "DEFAULT"; kill $_[0], $$ };'
+    " alarm $life; while (@made < $most) {"
     " my $pid = fork; unless (defined $pid) { $error = $! + 0; last }"
     " unless ($pid) { sleep $hold; exit } push @made, $pid }"
-    ' print scalar(@made), " $error\\n"; sleep $hold; kill "KILL", @made;'
+    ' $tell->(); sleep $hold; kill "KILL", @made;'
 )
-"""Makes children that sleep, and says how many and which error ended it.
+"""Makes children that sleep, and says how many and which error ended it, also where it is ended early.
 
 Arguments: the most, seconds that they sleep, seconds after which it ends by an alarm.
 """
@@ -158,10 +161,11 @@ class Attack:
             ExerciseError: It ended without a word.
         """
         self._said.wait()
-        if not self._lines:
-            self._future.result()
+        if not self._lines or _told(self._lines[0]):
+            ended = self._future.result()
             raise ExerciseError(
-                "an attack said nothing", hint="`invoke lab.exec` may show what is wrong there"
+                f"an attack said nothing until it ended with status {ended.status}",
+                hint="`invoke lab.exec` may show what is wrong there",
             )
         return self._lines[0]
 

@@ -202,14 +202,20 @@ class Containment:
         self._log.sample(plan.THREADS, threads)
         whose = "its own kernel" if target.own_kernel else HOST_KERNEL
         holder = VIRTUAL_HARDWARE if target.own_kernel else f"{HOST_KERNEL} (a control group's limit)"
-        refused = f"then {whose} refused more (error {error})" if error else "all that were asked for"
+        cut_short = not error and made < MOST_PROCESSES
+        if error:
+            refused = f"then {whose} refused more (error {error})"
+        else:
+            refused = f"of {MOST_PROCESSES} that were asked for" if cut_short else "all that were asked for"
         if not aftermath.is_silent and attack.ended.status in BY_WATCHDOG:
             refused += f"; its watchdog ended it after {PROCESSES_LIFE_S:g} s"
         happened = f"{refused}; {HOST_KERNEL} got {threads} threads by that"
         tried = Tried(f"made {made} processes", happened, "yes", holder)
         yield self.tell_who_goes_on(target, plan.PROCESSES_ALONE, tried, aftermath)
         how = "looked around by a shell of its administrator meanwhile"
-        if way_in != WAY_IN:
+        if cut_short:
+            seen = Tried("no shell of its administrator looked around", "the bomb had been ended", "untried")
+        elif way_in != WAY_IN:
             seen = Tried(how, way_in, "no", "nobody")
         elif error:
             seen = Tried(how, way_in, "yes", whose)

@@ -56,6 +56,26 @@ def test_a_bomb_makes_no_more_than_was_asked_for_and_all_of_it_ends() -> None:
     assert attack.ended.status == 0
 
 
+@pytest.mark.parametrize(("life_s", "watched_s", "status"), [(1, 20, ALARMED), (20, 1, TIMED_OUT)])
+def test_a_bomb_that_is_ended_early_tells_how_far_it_came(
+    life_s: float, watched_s: float, status: int
+) -> None:
+    slowly = "BEGIN { *CORE::GLOBAL::fork = sub { select undef, undef, undef, 0.3; CORE::fork() } } "
+    ended = bounded(LOCAL, perl(slowly + FORK, 100, 5, life_s), watched_s)
+    assert ended.status == status
+    made, error = ended.said[0].split()
+    assert 1 <= int(made) <= 3
+    assert (error, ended.said[1:]) == ("0", (f"ended {status}",))
+
+
+def test_an_attack_that_ends_without_a_word_has_said_nothing() -> None:
+    with (
+        pytest.raises(ExerciseError, match="said nothing until it ended with status 3"),
+        Attack(LOCAL, ["sh", "-c", "exit 3"], 20) as attack,
+    ):
+        attack.first_line()
+
+
 def test_what_burns_ends_by_its_own_alarm() -> None:
     assert bounded(LOCAL, perl(BURN, 2, 1), 20).status == ALARMED
     # So does what takes all memory, or all processes: the kernel needs neither to end it.

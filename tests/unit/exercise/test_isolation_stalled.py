@@ -251,6 +251,13 @@ def test_a_bomb_that_its_watchdog_ended_is_told_of(monkeypatch: pytest.MonkeyPat
     assert "its watchdog ended it after 40 s" in told(log, plan.PROCESSES_ALONE)[1]
 
 
+def test_a_bomb_that_did_not_get_far_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = attacked(Vm(f"88 0\nended {ALARMED}\n"), "processes", monkeypatch)
+    said = "made 88 processes: of 150 that were asked for; its watchdog ended it after 40 s"
+    assert said in told(log, plan.PROCESSES_ALONE)[1]
+    assert told(log, plan.PROCESSES_WAY_IN)[0] == "untried"
+
+
 def test_a_bomb_that_nobody_saw_is_an_error_and_leaves_the_vm_well(monkeypatch: pytest.MonkeyPatch) -> None:
     vm = Vm("", stalls=True)
     with pytest.raises(ExerciseError, match="had to be switched off and on"):
