@@ -209,7 +209,8 @@ class Containment:
             refused = f"of {MOST_PROCESSES} that were asked for" if cut_short else "all that were asked for"
         if not aftermath.is_silent and attack.ended.status in BY_WATCHDOG:
             refused += f"; its watchdog ended it after {PROCESSES_LIFE_S:g} s"
-        happened = f"{refused}; {HOST_KERNEL} got {threads} threads by that"
+        # QEMU may have ended idle threads of its own meanwhile.
+        happened = f"{refused}; {HOST_KERNEL} got {max(0, threads)} threads by that"
         tried = Tried(f"made {made} processes", happened, "yes", holder)
         yield self.tell_who_goes_on(target, plan.PROCESSES_ALONE, tried, aftermath)
         how = "looked around by a shell of its administrator meanwhile"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 RESET_S = 240.0
 """How long libvirt is watched. It resets the guest within its QEMU, which under emulation takes longer than a
-start: a kernel is unpacked over code that was translated before.
+start, likely as a kernel is unpacked over code that was translated before.
 """
 PANIC_DRIVER = "pvpanic-mmio"
 """Of the panic device. QEMU tells the guest of that by ACPI, but nothing in the lab's guests loads drivers.
