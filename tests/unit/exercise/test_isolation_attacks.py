@@ -56,7 +56,7 @@ def test_a_bomb_makes_no_more_than_was_asked_for_and_all_of_it_ends() -> None:
     assert attack.ended.status == 0
 
 
-@pytest.mark.parametrize(("life_s", "watched_s", "status"), [(1, 20, ALARMED), (20, 1, TIMED_OUT)])
+@pytest.mark.parametrize(("life_s", "watched_s", "status"), [(1, 20, ALARMED), (20, 3, TIMED_OUT)])
 def test_a_bomb_that_is_ended_early_tells_how_far_it_came(
     life_s: float, watched_s: float, status: int
 ) -> None:
@@ -64,7 +64,7 @@ def test_a_bomb_that_is_ended_early_tells_how_far_it_came(
     ended = bounded(LOCAL, perl(slowly + FORK, 100, 5, life_s), watched_s)
     assert ended.status == status
     made, error = ended.said[0].split()
-    assert 1 <= int(made) <= 3
+    assert 1 <= int(made) <= 10
     assert (error, ended.said[1:]) == ("0", (f"ended {status}",))
 
 
