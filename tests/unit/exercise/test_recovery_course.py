@@ -11,16 +11,15 @@ from typing import Any
 
 import pytest
 from slow_server import Handler, turns
+from unguided_log import unguided_log
 
 from pairlab.errors import ExerciseError
 from pairlab.exercise import Declaration, Log
 from pairlab.exercise import _recovery_figures as plan
 from pairlab.exercise._client import Request
-from pairlab.exercise._guide import sections
 from pairlab.exercise._recovery_faults import Fault
 from pairlab.exercise.recovery import LabExercise
 from pairlab.model import SideName
-from pairlab.session.exercises import Unguided
 from stacks.pair import WEB
 
 
@@ -93,12 +92,7 @@ class Imagined(Lost):
 
 @pytest.fixture
 def log() -> Log:
-    return Log(
-        lambda values: sections("recovery", {**LabExercise.example, **values}),
-        Unguided(),
-        lambda line: None,
-        lambda: None,
-    )
+    return unguided_log("recovery")
 
 
 def attempt(kind: type[Fault], lab: Any, log: Log) -> dict[str, float]:

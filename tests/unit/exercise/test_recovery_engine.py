@@ -8,16 +8,14 @@ from typing import Any
 
 import pytest
 from slow_server import Handler, turns
+from unguided_log import unguided_log
 
 from pairlab.exercise import Declaration, Log
 from pairlab.exercise import _recovery_engine as tried
 from pairlab.exercise import _recovery_figures as plan
-from pairlab.exercise._guide import sections
 from pairlab.exercise._recovery_engine import try_engine
-from pairlab.exercise.recovery import LabExercise
 from pairlab.model import Instance, SideName
 from pairlab.run import Completed
-from pairlab.session.exercises import Unguided
 from stacks.pair import WEB
 
 STEADY = 4
@@ -114,12 +112,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     for name, seconds in (("WATCH_S", 2.0), ("SETTLE_S", 0.2), ("BY_ITSELF_S", 2.0)):
         monkeypatch.setattr(tried, name, seconds)
     Handler.instances = turns()
-    return Log(
-        lambda values: sections("recovery", {**LabExercise.example, **values}),
-        Unguided(),
-        lambda line: None,
-        lambda: None,
-    )
+    return unguided_log("recovery")
 
 
 def attempt(lab: FakeLab, log: Log) -> tuple[dict[str, str], dict[str, float]]:

@@ -7,15 +7,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from unguided_log import unguided_log
 
 from pairlab.errors import CommandError, ExerciseError
 from pairlab.exercise import Declaration, Log, _inside
-from pairlab.exercise._guide import sections
 from pairlab.exercise._recovery_panic import VmPanic, VmPanicTold
-from pairlab.exercise.recovery import LabExercise
 from pairlab.model import Instance, SideName
 from pairlab.run import Completed
-from pairlab.session.exercises import Unguided
 
 DECLARED = Declaration(2, 2)
 TOLD = replace(DECLARED, restarting_vms=frozenset({0}))
@@ -72,12 +70,7 @@ class Lab:
 
 @pytest.fixture
 def log() -> Log:
-    return Log(
-        lambda values: sections("recovery", {**LabExercise.example, **values}),
-        Unguided(),
-        lambda line: None,
-        lambda: None,
-    )
+    return unguided_log("recovery")
 
 
 def test_a_panic_that_libvirt_is_not_told_of_is_ended_and_declared_again_by_hand(log: Log) -> None:

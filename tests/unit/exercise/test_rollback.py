@@ -10,18 +10,17 @@ from typing import Any
 
 import pytest
 from slow_server import Handler
+from unguided_log import unguided_log
 
 from pairlab.errors import EngineError, ExerciseError, HostError, RolledBackError, SideError
 from pairlab.exercise import Declaration, Log, _rollback_ways
 from pairlab.exercise import _rollback_figures as plan
 from pairlab.exercise._client import Request
-from pairlab.exercise._guide import sections
 from pairlab.exercise._rollback_ways import NOTE_BEFORE, NOTE_SINCE, Beside, Kept, Rollout, Switched, Way
 from pairlab.exercise.rollback import LabExercise, served
 from pairlab.model import Instance, Outcome, SideName
 from pairlab.results import Conclusion, Finding, RunResult, Sample
 from pairlab.run import Completed
-from pairlab.session.exercises import Unguided
 from pairlab.session.rollbacks import telling_rollbacks
 from stacks.pair import WEB
 from tests.report_worlds import patch_result
@@ -140,12 +139,7 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     monkeypatch.setattr(plan, "LOOK_EVERY_S", 0.05)
     monkeypatch.setattr(plan, "WATCH_S", 0.2)
     monkeypatch.setattr(_rollback_ways, "UNDER_WAY", 5)
-    return Log(
-        lambda values: sections("rollback", {**LabExercise.example, **values}),
-        Unguided(),
-        lambda line: None,
-        lambda: None,
-    )
+    return unguided_log("rollback")
 
 
 def attempt(kind: type[Way], lab: Any, log: Log) -> tuple[dict[str, float], dict[str, str]]:

@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 from slow_server import Handler
+from unguided_log import unguided_log
 
 from pairlab.errors import ExerciseError
 from pairlab.exercise import Declaration, Log, _fleet, _spike, scale
 from pairlab.exercise import _scale_figures as plan
-from pairlab.exercise._guide import sections
 from pairlab.exercise.scale import LabExercise
 from pairlab.model import Instance, Outcome, SideName
-from pairlab.session.exercises import Unguided
 from stacks.pair import WEB
 
 CONTAINER = SideName.CONTAINER
@@ -78,12 +77,7 @@ def exercise(port: int, monkeypatch: pytest.MonkeyPatch) -> tuple[LabExercise, L
     # What counts as normal is tested apart: a busy machine never becomes so.
     monkeypatch.setattr(_spike, "MOST", 0.1)
     monkeypatch.setattr(plan, "OF_SIDE", {CONTAINER: plan.CONTAINERS})
-    log = Log(
-        lambda values: sections("scale", {**LabExercise.example, **values}),
-        Unguided(),
-        lambda line: None,
-        lambda: None,
-    )
+    log = unguided_log("scale")
     lab = MemoryLab(port)
     monkeypatch.setattr(scale, "free_memory_bytes", lambda: 10_000 - 500 * lab.declared.replicas)
     return LabExercise(lab, log), log, lab  # type: ignore[arg-type]

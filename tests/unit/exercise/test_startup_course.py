@@ -9,8 +9,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from unguided_log import unguided_log
 
-from pairlab.exercise import Declaration, Log, _fleet, startup
+from pairlab.exercise import Declaration, _fleet, startup
 from pairlab.exercise import _startup_figures as plan
 from pairlab.exercise._guide import sections
 from pairlab.exercise._start_clock import Inside
@@ -18,7 +19,6 @@ from pairlab.exercise._start_course import Course
 from pairlab.exercise.startup import LabExercise
 from pairlab.model import Accelerator, Instance, Outcome, SideName
 from pairlab.run import Completed
-from pairlab.session.exercises import Unguided
 from pairlab.side import Started
 from stacks.pair import WEB
 
@@ -85,12 +85,7 @@ def test_a_default_run_has_ten_starts_of_a_kind_but_few_of_emulated_vms(
     monkeypatch.setattr(_fleet, "REST_S", 0.0)
     monkeypatch.setattr(startup, "follow", seen)
     monkeypatch.setattr(LabExercise, "_client", lambda self, fleet: nullcontext(client))
-    log = Log(
-        lambda values: sections("startup", {**LabExercise.example, **values}),
-        Unguided(),
-        lambda line: None,
-        lambda: None,
-    )
+    log = unguided_log("startup")
     LabExercise(lab, log).repetition(0)  # type: ignore[arg-type]
     starts = Counter(sample.variant for sample in log.samples if sample.figure == plan.START.key)
     for of_side in (plan.COLD, plan.WARM):
