@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import secrets
 import tempfile
 import time
 from pathlib import Path
@@ -15,7 +16,7 @@ from pairlab.errors import CommandError, HostError
 from pairlab.files import replace_at_once
 from pairlab.host.tiny_guest import READY_LINE, initramfs
 from pairlab.libvirt_api import dialled, is_elsewhere
-from pairlab.model import Accelerator
+from pairlab.model import PROJECT, Accelerator
 from pairlab.progress import Progress
 from pairlab.run import Runner
 
@@ -25,6 +26,7 @@ QEMU = "qemu-system-x86_64"
 KVM_DEVICE = Path("/dev/kvm")
 PROBE_TIMEOUT_S = 10.0
 ASK_TIMEOUT_S = 15.0
+BEGIN_TIMEOUT_S = 30.0
 FAILURE_COUNTS_S = 24 * 3600.0
 """A busy machine may fail a probe that it passes later."""
 AS_SET = "the setting `accelerator` says so"
@@ -54,8 +56,8 @@ def accelerator(
         runner: Runs QEMU.
         wanted: The lab's setting; `auto` takes KVM where it works.
         kernel: A Linux kernel image to boot; None if none has been built yet.
-        libvirt_uri: Where libvirt answers. Where that is another machine, it is asked what it offers: there
-            is no probe.
+        libvirt_uri: Where libvirt answers. Where that is another machine, no kernel of ours is there to be
+            booted: a VM that never runs is started there for a moment.
         device: KVM's device.
         retry: Probe again where the remembered answer is that KVM does not work.
         progress: Told before a probe, which takes up to `PROBE_TIMEOUT_S` seconds.
@@ -67,7 +69,7 @@ def accelerator(
         HostError: The machine cannot run the guests at all, or KVM was asked for and does not work.
     """
     if is_elsewhere(libvirt_uri):
-        return _offered(runner, wanted, libvirt_uri)
+        return _elsewhere(runner, wanted, libvirt_uri)
     _check_machine(platform.machine())
     if wanted == "tcg":
         return Accelerator.TCG, AS_SET
@@ -82,21 +84,43 @@ def accelerator(
     return Accelerator.TCG, obstacle or ""
 
 
-def _offered(runner: Runner, wanted: Wanted, uri: str) -> tuple[Accelerator, str]:
-    """What libvirt on another machine offers.
+def _elsewhere(runner: Runner, wanted: Wanted, uri: str) -> tuple[Accelerator, str]:
+    """What another machine's libvirt offers, and can also begin: it offers KVM wherever the device is there.
 
     Source: https://libvirt.org/formatdomaincaps.html: by itself it describes the best kind of domain.
     """
-    argv = ["virsh", "-c", dialled(uri), "domcapabilities"]
-    told = ElementTree.fromstring(runner.run(argv, timeout_s=ASK_TIMEOUT_S).stdout)
+    virsh = ["virsh", "-c", dialled(uri)]
+    told = ElementTree.fromstring(runner.run([*virsh, "domcapabilities"], timeout_s=ASK_TIMEOUT_S).stdout)
     _check_machine(told.findtext("arch", ""))
     if wanted == "tcg":
         return Accelerator.TCG, AS_SET
-    if told.findtext("domain") == Accelerator.KVM:
-        return Accelerator.KVM, f"libvirt at {uri} offers it; no guest was booted to see it"
+    if told.findtext("domain") != Accelerator.KVM:
+        obstacle = "offers no KVM"
+    else:
+        # --autodestroy: it ends with this connection, however that ends.
+        begin = [*virsh, "create", "--paused", "--autodestroy", "/dev/stdin"]
+        try:
+            runner.run(begin, input_text=_paused_domain(), timeout_s=BEGIN_TIMEOUT_S)
+        except CommandError as error:
+            complaints = [line for line in error.details.splitlines() if line.startswith("error: ")]
+            said = complaints[-1].removeprefix("error: ") if complaints else error.message
+            obstacle = f"offers KVM, and could not start a VM with it ({said.strip()[:200]})"
+        else:
+            return Accelerator.KVM, f"libvirt at {uri} started a VM with it; no guest was booted to see more"
     if wanted == "kvm":
-        raise _no_kvm(f"is not offered by libvirt at {uri}")
-    return Accelerator.TCG, f"libvirt at {uri} offers no KVM"
+        raise _no_kvm(f"libvirt at {uri} {obstacle}")
+    return Accelerator.TCG, f"libvirt at {uri} {obstacle}"
+
+
+def _paused_domain() -> str:
+    """The smallest domain that needs what a lab's VM needs of KVM."""
+    domain = ElementTree.Element("domain", type=Accelerator.KVM)
+    ElementTree.SubElement(domain, "name").text = f"{PROJECT}-probe-{secrets.token_hex(4)}"
+    ElementTree.SubElement(domain, "memory", unit="MiB").text = "64"
+    system = ElementTree.SubElement(domain, "os")
+    ElementTree.SubElement(system, "type", arch="x86_64").text = "hvm"
+    ElementTree.SubElement(domain, "cpu", mode="host-passthrough")
+    return ElementTree.tostring(domain, encoding="unicode")
 
 
 def _check_machine(machine: str) -> None:

@@ -8,13 +8,14 @@ from pairlab.errors import PluginError
 from pairlab.libvirt_api import GROUP_HINT, remedy
 
 SPACE_HINT = "free some space there, for instance with `invoke image.prune`"
+NO_KVM_HINT = "its machine cannot run KVM guests: set `type` to `qemu` (in a lab: `accelerator` to tcg)"
 
 HINTS_BY_WORDS: tuple[tuple[str, str], ...] = (
     ("No space left on device", SPACE_HINT),
     ("already in use by interface", "choose another subnet: set `subnet` for this lab"),
     ("bridge name", "choose another bridge name, or remove the network that holds it"),
-    ("domaintype=kvm", "this host cannot run KVM guests: set `type` to `qemu`"),
-    ("Could not access KVM", "this host cannot run KVM guests: set `type` to `qemu`"),
+    ("domaintype=kvm", NO_KVM_HINT),
+    ("Could not access KVM", NO_KVM_HINT),
     ("Storage source conflict", "another pool uses that directory: choose another path, or remove that pool"),
     ("Permission denied", "let libvirt's QEMU account read it: keep files below /var/lib/libvirt"),
     ("Read-only file system", "choose a directory that libvirt may write to"),

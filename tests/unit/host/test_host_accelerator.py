@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from answering_runner import AnsweringRunner
 
-from pairlab.errors import HostError
+from pairlab.errors import CommandError, HostError
 from pairlab.host import accelerator as module
 from pairlab.host.accelerator import NOT_PROBED, Wanted, accelerator
 from pairlab.host.tiny_guest import READY_LINE, initramfs
 from pairlab.model import Accelerator
+from pairlab.run import Completed
 
 VERSION = "qemu-system-x86_64 --version"
 BOOT = "qemu-system-x86_64 -accel kvm"
@@ -162,21 +166,44 @@ def test_a_probe_is_told_beforehand_and_only_when_there_is_one(
 # -- another machine's libvirt -------------------------------------------------------------------
 
 FAR = "qemu+ssh://far/system"
-KVM_OFFERED = "libvirt at qemu+ssh://far/system offers it; no guest was booted to see it"
+KVM_BEGAN = f"libvirt at {FAR} started a VM with it; no guest was booted to see more"
+REFUSAL = (
+    "error: Failed to create domain from /dev/stdin\n"
+    "error: internal error: Could not access KVM kernel module: Permission denied\n"
+    "qemu-system-x86_64: failed to initialize kvm\n"
+)
+NOT_BEGUN = (
+    f"libvirt at {FAR} offers KVM, and could not start a VM with it "
+    "(internal error: Could not access KVM kernel module: Permission denied)"
+)
 
 
-def offering(domain: str, machine: str = "x86_64") -> AnsweringRunner:
-    told = f"<domainCapabilities><domain>{domain}</domain><arch>{machine}</arch></domainCapabilities>"
-    return AnsweringRunner({f"virsh -c {FAR} domcapabilities": told})
+class FarLibvirt(AnsweringRunner):
+    """Another machine's libvirt; `given`: the domains that it was to start."""
+
+    def __init__(self, domain: str, machine: str = "x86_64", *, refuses: bool = False) -> None:
+        told = f"<domainCapabilities><domain>{domain}</domain><arch>{machine}</arch></domainCapabilities>"
+        super().__init__({f"virsh -c {FAR} domcapabilities": told})
+        self.given: list[str] = []
+        self._refuses = refuses
+
+    def run(self, argv: Sequence[str], *, input_text: str | None = None, **options: Any) -> Completed:
+        if list(argv) != ["virsh", "-c", FAR, "create", "--paused", "--autodestroy", "/dev/stdin"]:
+            return super().run(argv, input_text=input_text, **options)
+        self.given.append(input_text or "")
+        if self._refuses:
+            raise CommandError("virsh failed with exit status 1", hint="look", details=REFUSAL)
+        return Completed(tuple(argv), 0, "Domain created", "")
 
 
 @pytest.mark.parametrize(
-    ("domain", "wanted", "found"),
+    ("domain", "wanted", "refuses", "found", "begun"),
     [
-        ("kvm", "auto", (Accelerator.KVM, KVM_OFFERED)),
-        ("kvm", "kvm", (Accelerator.KVM, KVM_OFFERED)),
-        ("kvm", "tcg", (Accelerator.TCG, "the setting `accelerator` says so")),
-        ("qemu", "auto", (Accelerator.TCG, "libvirt at qemu+ssh://far/system offers no KVM")),
+        ("kvm", "auto", False, (Accelerator.KVM, KVM_BEGAN), 1),
+        ("kvm", "kvm", False, (Accelerator.KVM, KVM_BEGAN), 1),
+        ("kvm", "auto", True, (Accelerator.TCG, NOT_BEGUN), 1),
+        ("kvm", "tcg", False, (Accelerator.TCG, "the setting `accelerator` says so"), 0),
+        ("qemu", "auto", False, (Accelerator.TCG, f"libvirt at {FAR} offers no KVM"), 0),
     ],
 )
 def test_another_machines_libvirt_is_asked_and_nothing_is_probed_here(
@@ -185,17 +212,32 @@ def test_another_machines_libvirt_is_asked_and_nothing_is_probed_here(
     kernel: Path,
     domain: str,
     wanted: Wanted,
+    refuses: bool,
     found: tuple[Accelerator, str],
+    begun: int,
 ) -> None:
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
-    runner = offering(domain)
+    runner = FarLibvirt(domain, refuses=refuses)
     assert accelerator(tmp_path, runner, wanted, kernel=kernel, libvirt_uri=FAR) == found
     assert [argv[0] for argv in runner.asked] == ["virsh"]
+    assert len(runner.given) == begun
+    for given in runner.given:
+        asked = ElementTree.fromstring(given)
+        assert (asked.get("type"), asked.findtext("os/type")) == ("kvm", "hvm")
+        assert asked.findtext("name", "").startswith("pairlab-probe-")
+
+
+def test_kvm_that_another_machine_only_offers_is_an_error_where_it_was_asked_for(tmp_path: Path) -> None:
+    with pytest.raises(
+        HostError, match=r"asked for and libvirt at .* could not start a VM with it"
+    ) as failed:
+        accelerator(tmp_path, FarLibvirt("kvm", refuses=True), "kvm", kernel=None, libvirt_uri=FAR)
+    assert "`accelerator` to auto or tcg" in failed.value.hint
 
 
 @pytest.mark.parametrize(
-    ("machine", "told"), [("x86_64", "is not offered by libvirt at"), ("aarch64", "aarch64 machines")]
+    ("machine", "told"), [("x86_64", "libvirt at .* offers no KVM"), ("aarch64", "aarch64 machines")]
 )
 def test_what_another_machine_cannot_do_is_an_error(tmp_path: Path, machine: str, told: str) -> None:
     with pytest.raises(HostError, match=told):
-        accelerator(tmp_path, offering("qemu", machine), "kvm", kernel=None, libvirt_uri=FAR)
+        accelerator(tmp_path, FarLibvirt("qemu", machine), "kvm", kernel=None, libvirt_uri=FAR)
