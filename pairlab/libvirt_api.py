@@ -53,6 +53,28 @@ def dialled(uri: str) -> str:
     return address._replace(query=query).geturl()
 
 
+def passage(uri: str, address: str, port: int = 22) -> tuple[str, ...]:
+    """The ssh command whose input and output lead through libvirt's machine to one that only it reaches.
+
+    It is this account's own ssh, with its settings and keys, as libvirt's is: what reaches the daemon reaches
+    its VMs. Empty where libvirt is on this machine, or is not reached by ssh.
+
+    Args:
+        uri: libvirt's address.
+        address: Where the machine behind it answers.
+        port: TCP port there.
+    """
+    way = urllib.parse.urlsplit(dialled(uri))
+    if not way.scheme.endswith("+ssh") or not way.hostname:
+        return ()
+    options = dict(urllib.parse.parse_qsl(way.query))
+    words = [options.get("command", "ssh"), "-o", "BatchMode=yes"]
+    words += ["-i", options["keyfile"]] if "keyfile" in options else []
+    words += ["-l", way.username] if way.username else []
+    words += ["-p", str(way.port)] if way.port else []
+    return (*words, "-W", f"{address}:{port}", "--", way.hostname)
+
+
 @cache
 def _folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="pairlab-ssh-")  # mode 0700, gone with this process

@@ -36,7 +36,6 @@ class SshRunner:
         known_hosts: File with the machine's pinned host key.
         local: Runner that starts ssh.
         port: TCP port of its ssh server.
-        jump: `user@host:port` to go through, by the user's default key; empty to go straight.
         prefix: Begins every command there, such as `sudo`.
         control: Folder of this account's alone for sockets by which commands that follow one another share
             a connection; None connects anew each time. Under emulation a connection costs a guest seconds.
@@ -49,7 +48,6 @@ class SshRunner:
     known_hosts: Path
     local: Runner = field(default_factory=LocalRunner)
     port: int = 22
-    jump: str = ""
     prefix: tuple[str, ...] = ()
     control: Path | None = None
     proxy: tuple[str, ...] = ()
@@ -89,8 +87,7 @@ class SshRunner:
                 f"ServerAliveCountMax={ASK_ALIVE_COUNT}",
             ]
         flags = [word for option in options for word in ("-o", option)]
-        flags = ["-F", "none", "-i", str(self.key), port, str(self.port), *flags]
-        return [*flags, *(["-J", self.jump] if self.jump else [])]
+        return ["-F", "none", "-i", str(self.key), port, str(self.port), *flags]
 
     def run(
         self,

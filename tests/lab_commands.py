@@ -81,11 +81,11 @@ def write_settings(name: str, **settings: Any) -> Path:
 
 
 @contextmanager
-def own_lab(commands: Commands, name: str) -> Iterator[str]:
-    """The name of a lab with settings of its own; down at the end, whatever happened."""
+def own_lab(commands: Commands, name: str, **settings: Any) -> Iterator[str]:
+    """The name of a small lab with settings of its own; down at the end, whatever happened."""
     # What a killed test run left would otherwise fail this one, and all later ones.
     commands.run("lab.down", "--lab", name, "--yes", "--orphans")
-    path = write_settings(name, vms=1, replicas=1)
+    path = write_settings(name, vms=1, replicas=1, **settings)
     try:
         yield name
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import getpass
 import os
 import signal
 import subprocess
@@ -34,6 +35,18 @@ class FarSide:
     user_key: Path
     known_hosts: Path
     wrong_hosts: Path
+
+    def libvirt_uri(self, known_hosts: Path) -> str:
+        """Address of this machine's libvirt through the server, whose host key a file pins."""
+        where = f"qemu+ssh://{getpass.getuser()}@127.0.0.1:{self.port}/system"
+        return f"{where}?keyfile={self.user_key}&known_hosts={known_hosts}"
+
+
+class _Passage(asyncssh.SSHServer):
+    """Lets who may log in go on to machines behind it, as sshd does unless it is told not to."""
+
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        return True
 
 
 @contextmanager
@@ -80,6 +93,7 @@ async def _listen(
     return await asyncssh.listen(
         "127.0.0.1",
         0,
+        server_factory=_Passage,
         server_host_keys=[str(host_key)],
         authorized_client_keys=str(authorized_key),
         process_factory=_run,

@@ -11,10 +11,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
 from pairlab.errors import HostError, SideError
+from pairlab.libvirt_api import passage
 from pairlab.model import GUEST_USER, PROJECT, Instance, Layer, Operation, SideName
 from pairlab.run import Runner
 from pairlab.side import Footprint, Given, SideContext, Started, _process, pick
@@ -101,7 +101,7 @@ class LabSide:
             self._context.key,
             self._context.known_hosts,
             local=self._context.local,
-            jump=_ssh_host(self._objects.uri),
+            proxy=passage(self._objects.uri, instance.address),
             prefix=("sudo", "--non-interactive") if admin else (),
             control=_sockets(),
         )
@@ -341,9 +341,3 @@ def _sockets() -> Path:
     ):
         raise HostError(f"{folder} is not this account's alone", hint=f"remove {folder}: it is made anew")
     return folder
-
-
-def _ssh_host(uri: str) -> str:
-    """`qemu+ssh://me@far:2222/system` -> `me@far:2222`; empty for a daemon of this machine."""
-    address = urlsplit(uri)
-    return address.netloc if address.scheme.endswith("+ssh") else ""

@@ -244,13 +244,6 @@ def test_ssh_quotes_for_the_far_shell() -> None:
     assert LocalRunner().run(["sh", "-c", remote.split("env 'A=x y' ")[1]]).stdout == "a b $HOME it's  "
 
 
-def test_ssh_goes_through_a_jump_host() -> None:
-    runner, local = ssh(jump="me@far:2200")
-    runner.run(["true"])
-    argv, _ = local.calls[0]
-    assert argv[argv.index("-J") + 1] == "me@far:2200"
-
-
 def test_ssh_shell_takes_the_terminal() -> None:
     runner, local = ssh()
     assert runner.interactive([]) == 7

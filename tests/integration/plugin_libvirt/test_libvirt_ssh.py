@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,13 +23,8 @@ def far(tmp_path: Path) -> Iterator[FarSide]:
         yield served
 
 
-def uri(far: FarSide, known_hosts: Path) -> str:
-    where = f"qemu+ssh://{getpass.getuser()}@127.0.0.1:{far.port}/system"
-    return f"{where}?keyfile={far.user_key}&known_hosts={known_hosts}"
-
-
 def test_a_volume_is_made_over_ssh(far: FarSide, tmp_path: Path) -> None:
-    client: Client = connect({"uri": uri(far, far.known_hosts)})
+    client: Client = connect({"uri": far.libvirt_uri(far.known_hosts)})
     name = f"pllibvirt-{secrets.token_hex(3)}"
     path = f"/var/lib/libvirt/{name}"
     content = secrets.token_bytes(3_000_000)
@@ -49,5 +43,5 @@ def test_a_volume_is_made_over_ssh(far: FarSide, tmp_path: Path) -> None:
 
 def test_an_unknown_host_key_is_refused_with_the_next_step(far: FarSide) -> None:
     with pytest.raises(PluginError, match="does not answer at qemu\\+ssh") as told:
-        connect({"uri": uri(far, far.wrong_hosts)}).connection()
+        connect({"uri": far.libvirt_uri(far.wrong_hosts)}).connection()
     assert "known_hosts" in told.value.hint

@@ -14,6 +14,7 @@ from docker import APIClient
 from docker.errors import NotFound
 
 from pairlab.errors import HostError, SideError, UsageError
+from pairlab.libvirt_api import passage
 from pairlab.model import Instance, Settings, SideName
 from pairlab.run import Completed
 from pairlab.side import SideContext, _process, kinds, load, pick
@@ -23,7 +24,6 @@ from pairlab.side._footprint import Processes
 from pairlab.side._libvirt_objects import VOLUME
 from pairlab.side._process import Usage
 from pairlab.side._swarm_tasks import current_tasks, remote_figures
-from pairlab.side.libvirt import _ssh_host
 
 
 def context(**settings: Any) -> SideContext:
@@ -109,16 +109,21 @@ def test_nobody_looks_into_another_machines_kernel(kind: str, settings: dict[str
 
 
 @pytest.mark.parametrize(
-    ("uri", "host"),
+    ("uri", "words"),
     [
-        ("qemu:///system", ""),
-        ("qemu+unix:///system?socket=/x", ""),
-        ("qemu+ssh://me@far:2222/system", "me@far:2222"),
-        ("qemu+ssh://far/system", "far"),
+        ("qemu:///system", []),
+        ("qemu+unix:///system?socket=/x", []),
+        ("qemu+tcp://far/system", []),
+        ("qemu+ssh://far/system", ["ssh", "-o", "BatchMode=yes"]),
+        (
+            "qemu+ssh://me@far:2222/system?keyfile=/k/its%20key",
+            ["ssh", "-o", "BatchMode=yes", "-i", "/k/its key", "-l", "me", "-p", "2222"],
+        ),
     ],
 )
-def test_ssh_goes_through_libvirts_machine(uri: str, host: str) -> None:
-    assert _ssh_host(uri) == host
+def test_vms_of_another_machine_are_reached_through_it_as_libvirt_is(uri: str, words: list[str]) -> None:
+    led = ["-W", "10.0.0.9:22", "--", "far"] if words else []
+    assert list(passage(uri, "10.0.0.9")) == [*words, *led]
 
 
 @pytest.mark.parametrize(
