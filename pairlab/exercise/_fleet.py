@@ -101,19 +101,24 @@ class Fleet:
         Raises:
             LabError: In one they still can not.
         """
+
+        def refusal(index: int) -> LabError | None:
+            try:
+                self.usual(index).run(["true"])
+            except LabError as error:
+                return error
+            return None
+
         deadline = time.monotonic() + timeout_s
-
-        def await_one(index: int) -> None:
-            while True:
-                try:
-                    self.usual(index).run(["true"])
-                    return
-                except LabError:
-                    if time.monotonic() > deadline:
-                        raise
-                time.sleep(POLL_S)
-
-        self.at_once(await_one)
+        waiting = list(self.indexes)
+        # Each thread tries once: a signal to stop is heeded after that, and not only at the deadline.
+        while waiting:
+            tried = zip(waiting, self.at_once(refusal, waiting), strict=True)
+            refused = {index: why for index, why in tried if why}
+            if refused and time.monotonic() > deadline:
+                raise next(iter(refused.values()))
+            time.sleep(POLL_S if refused else 0)
+            waiting = list(refused)
 
     def at_once(self, do: Callable[[int], T], indexes: Iterable[int] | None = None) -> list[T]:
         """Do something to every instance, or to some, at the same time; returns what came of each."""

@@ -1,0 +1,65 @@
+"""A side's instances handled together: commands are awaited in each, and a signal to stop is heeded."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pairlab.errors import SideError
+from pairlab.exercise import Declaration, _fleet
+from pairlab.model import SideName
+
+
+class Door:
+    """An instance that lets nobody in for the first times that a command is given to it."""
+
+    def __init__(self, refusals: float) -> None:
+        self.refusals, self.tries = refusals, 0
+
+    def run(self, argv: list[str]) -> None:
+        assert argv == ["true"]
+        self.tries += 1
+        if self.tries <= self.refusals:
+            raise SideError("Connection refused", hint="wait")
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_fleet, "POLL_S", 0.01)
+
+
+def fleet(*doors: Door) -> _fleet.Fleet:
+    class Side:
+        def runner(self, index: int, *, admin: bool = False) -> Door:
+            return doors[index]
+
+    lab: Any = SimpleNamespace(declared=Declaration(len(doors), 1), sides={SideName.VM: Side()})
+    return _fleet.Fleet(lab, SideName.VM)
+
+
+def test_each_instance_is_tried_until_it_lets_somebody_in() -> None:
+    doors = Door(0), Door(3), Door(1)
+    fleet(*doors).await_commands()
+    assert [door.tries for door in doors] == [1, 4, 2]
+
+
+def test_what_still_refuses_at_the_deadline_is_told() -> None:
+    doors = Door(0), Door(float("inf"))
+    with pytest.raises(SideError, match="Connection refused"):
+        fleet(*doors).await_commands(0.1)
+    assert doors[0].tries == 1
+    assert doors[1].tries > 1
+
+
+def test_a_signal_to_stop_is_heeded_long_before_the_deadline() -> None:
+    began = time.monotonic()
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        fleet(Door(float("inf"))).await_commands(60)
+    assert time.monotonic() - began < 10
