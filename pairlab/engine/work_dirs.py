@@ -1,10 +1,12 @@
 """Directories that the engine works in, each with a manifest that names the plugins.
 
-There is one for each choice of plugins: another lab, with another choice, may be at work at the same time.
+There is one for each manifest: another lab, with other plugins, or those of another checkout, may be at work
+at the same time.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from pairlab.files import replace_at_once
 def make_work_dir(
     root: Path, manifest: Path, plugins: Mapping[str, PluginUse], launchers: Mapping[str, Path]
 ) -> Path:
-    """Make the directory for a choice of plugins, or bring it up to date.
+    """Make the directory for a choice of plugins.
 
     Args:
         root: Holds all of them.
@@ -29,8 +31,6 @@ def make_work_dir(
         The directory; only this user may look into it.
     """
     embedded = [use for use in plugins.values() if use.origin == "embedded"]
-    folder = root / ("-".join(["embedded", *(use.name for use in embedded)]) if embedded else "official")
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     project = yaml.safe_load(manifest.read_text())
     # The program runs inline: the schema of its settings is checked by pairlab, with better errors.
     project = {key: project[key] for key in ("name", "description")} | {"runtime": "python"}
@@ -39,7 +39,10 @@ def make_work_dir(
             {"name": use.name, "version": use.version, "path": str(launchers[use.name])} for use in embedded
         ]
         project["plugins"] = {"providers": providers}
-    replace_at_once(folder / "Pulumi.yaml", yaml.safe_dump(project, sort_keys=False))
+    text = yaml.safe_dump(project, sort_keys=False)
+    folder = root / hashlib.sha256(text.encode()).hexdigest()[:12]
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    replace_at_once(folder / "Pulumi.yaml", text)
     return folder
 
 

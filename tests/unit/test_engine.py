@@ -297,15 +297,18 @@ def test_a_state_is_dropped_unread_where_files_hold_it(world: World, monkeypatch
 def test_a_lab_with_other_plugins_does_not_change_those_of_one_at_work(world: World) -> None:
     state = world.pulumi.parents[1]
 
-    def manifests(origin: str) -> dict[Path, str]:
+    def manifests(origin: str, launcher: str = "plugins/docker") -> dict[Path, str]:
         used = {"docker": PluginUse("docker", "1.0.0", origin)}
-        Engine(world.cli.found, state, ROOT / "Pulumi.yaml", used, {"docker": state / "plugins/docker"})
+        Engine(world.cli.found, state, ROOT / "Pulumi.yaml", used, {"docker": state / launcher})
         return {path: path.read_text() for path in (state / "engine").rglob("Pulumi.yaml")}
 
     before = manifests("embedded")
     assert before.items() <= manifests("official").items()
     assert [text for text in before.values() if "plugins/docker" in text]
     assert manifests("embedded") == manifests("official")
+    both = manifests("embedded", "plugins/of another checkout")
+    assert manifests("embedded") == both
+    assert len(both) == len(manifests("official")) == 3
 
 
 def test_the_passphrase_of_the_first_of_two_runs_stays(tmp_path: Path) -> None:
