@@ -26,6 +26,8 @@ LAB = "bench"
 SAMPLES = 3
 TIMEOUT_S = 600.0
 POLL_S = 0.02
+ANSWER_S = 0.3
+"""QEMU's user network takes connections before the guest listens, and lets them hang: they are made anew."""
 
 
 P = ParamSpec("P")
@@ -119,7 +121,7 @@ class Trial:
 def answers(port: int) -> bool:
     """Whether the workload behind a loopback port answers 200."""
     try:
-        return sides.probe(port).status == 200
+        return sides.probe(port, timeout_s=ANSWER_S).status == 200
     except SideError:
         return False
 
