@@ -88,7 +88,7 @@ class ImageStore:
         updates: Repository | None = None,
         boot: BootKind = "direct",
     ) -> int:
-        """Build one form of a workload also if it is there; returns the bytes that came out.
+        """Build one form of a workload, and load a container's, also if it is there; returns its bytes.
 
         Args:
             workload: What to build.
@@ -104,7 +104,8 @@ class ImageStore:
         recipe = vm_recipe(workload, updates, boot=boot) if vm else container_recipe(workload, updates)
         with locked(self._cache, progress), _written(self._cache):
             clear_half_made(self._cache, self._runner)
-            (record,) = Builder(self._cache, self._runner, progress).build_all([recipe])
+            give = partial(self._give, progress, again=True)
+            (record,) = Builder(self._cache, self._runner, progress, give).build_all([recipe])
         return record.size_bytes
 
     def archive(self, version: str) -> Path:
@@ -256,9 +257,9 @@ class ImageStore:
         except CommandError:
             return False  # not in time
 
-    def _give(self, progress: Progress, record: ImageRecord) -> None:
-        """Let Docker have a container image."""
-        if record.form != "container" or self._loaded(record):
+    def _give(self, progress: Progress, record: ImageRecord, *, again: bool = False) -> None:
+        """Let Docker have a container image, or have it again."""
+        if record.form != "container" or (self._loaded(record) and not again):
             return
         name = reference(record.name, record.version)
         progress(f"loading {name} into Docker")
@@ -270,8 +271,7 @@ class ImageStore:
 
     def _loaded(self, record: ImageRecord, host: str = "") -> bool:
         """Whether Docker has this very image: by our label, so that no image of others is touched."""
-        label = f'{{{{index .Config.Labels "{IMAGE_LABEL}"}}}}'
-        name = reference(record.name, record.version)
+        label, name = f'{{{{index .Config.Labels "{IMAGE_LABEL}"}}}}', reference(record.name, record.version)
         done = self._docker("image", "inspect", "--format", label, name, host=host)
         return done.returncode == 0 and done.stdout.strip() == record.version
 

@@ -7,6 +7,8 @@ from functools import cached_property
 
 from pairlab.errors import ExerciseError
 from pairlab.image.nested import ensure_engine, ensure_machine
+from pairlab.image.recipe import container_recipe, vm_recipe
+from pairlab.image.store import container_image, vm_image
 from pairlab.model import (
     ContainerImage,
     LabSpec,
@@ -43,14 +45,26 @@ class LiveImages:
 
     def manifest(self, side: SideName, *, updated: bool) -> Mapping[str, str]:
         """Package -> version in a side's image, as it was built."""
-        images = self.updated if updated else self.declared
-        return self.store.manifest(images.vm.version if side is SideName.VM else images.container.version)
+        if side is SideName.VM:
+            return self.store.manifest((self.updated_vm if updated else self.declared.vm).version)
+        return self.store.manifest((self.updated_container if updated else self.declared.container).version)
 
-    @cached_property
+    @property
     def update(self) -> Update:
         """The newer package that the update exercises work with."""
+        return self._update[0]
+
+    @property
+    def update_alone(self) -> Repository:
+        """What images are rebuilt with: nothing else may become newer."""
+        return self._update[1]
+
+    @cached_property
+    def _update(self) -> tuple[Update, Repository]:
+        """Found and fetched together, so that no build's time holds that."""
         manifests = [self.manifest(side, updated=False) for side in SideName]
-        return self._bench.updates.find(self._workload, manifests, progress=self._bench.progress)
+        update = self._bench.updates.find(self._workload, manifests, progress=self._bench.progress)
+        return update, self._bench.updates.repository([update], progress=self._bench.progress)
 
     @cached_property
     def kernel(self) -> Update | NoUpdate:
@@ -72,19 +86,16 @@ class LiveImages:
         return self.store.ensure_repository(self.repository, progress=self._bench.progress)
 
     @cached_property
-    def update_alone(self) -> Repository:
-        """What images are rebuilt with: nothing else may become newer."""
-        return self._bench.updates.repository([self.update], progress=self._bench.progress)
+    def updated_vm(self) -> VmImage:
+        """A VM's with the update. Each form is built for itself: neither change waits for both builds."""
+        recipe = vm_recipe(self._workload, self.update_alone, boot=self._base.settings.boot)
+        return vm_image(recipe, self.store.ensure_recipe(recipe, progress=self._bench.progress))
 
     @cached_property
-    def updated(self) -> WorkloadImages:
-        """Those with the update."""
-        return self.store.ensure(
-            self._workload,
-            progress=self._bench.progress,
-            updates=self.update_alone,
-            boot=self._base.settings.boot,
-        )
+    def updated_container(self) -> ContainerImage:
+        """A container's with the update."""
+        recipe = container_recipe(self._workload, self.update_alone)
+        return container_image(self.store.ensure_recipe(recipe, progress=self._bench.progress))
 
     @cached_property
     def broken(self) -> WorkloadImages:

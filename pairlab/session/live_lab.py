@@ -139,10 +139,11 @@ class LiveLab:
 
     def transfer_bytes(self, side: SideName) -> int:
         """See `Lab.transfer_bytes`."""
-        old, new = self._images.declared, self._images.updated
+        images = self._images
         if side is SideName.VM:
-            return new.vm.size_bytes
-        return self._images.store.layer_bytes(new.container.version, without=old.container.version)
+            return images.updated_vm.size_bytes
+        old, new = images.declared.container, images.updated_container
+        return images.store.layer_bytes(new.version, without=old.version)
 
     def image_bytes(self, side: SideName) -> int:
         """See `Lab.image_bytes`."""
@@ -201,11 +202,11 @@ class LiveLab:
         settings = base.settings.model_copy(update=settings_of(declaration))
         images = dict(base.images)
         if declaration.updated_containers:
-            images[name] = replace(images[name], container=self._images.updated.container)
+            images[name] = replace(images[name], container=self._images.updated_container)
         if declaration.broken_containers:
             images[name] = replace(images[name], container=self._images.broken.container)
         hosts = self._front_hosts(settings_spec := replace(base, settings=settings))
-        vm_images = {hosts[index]: self._images.updated.vm for index in declaration.updated_vms}
+        vm_images = {hosts[index]: self._images.updated_vm for index in declaration.updated_vms}
         vm_images |= {hosts[index]: self._images.disk_booting for index in declaration.own_kernel_vms}
         vm_images |= {hosts[index]: self._images.broken.vm for index in declaration.broken_vms}
         vm_images |= {hosts[index]: self._images.engine_host for index in declaration.engine_vms}

@@ -101,6 +101,18 @@ def test_a_rebuild_starts_from_the_kept_bases(store, runner, told, tmp_path, rep
     assert len(store.records()) == 4
 
 
+def test_a_form_is_rebuilt_alone_and_a_container_is_loaded_again(store, runner, told):
+    images = store.ensure(WEB, progress=told.append)
+    loads, runner.docker = told.count(f"loading {images.container.reference} into Docker"), {}
+    assert store.rebuild(WEB, "vm", progress=told.append) == images.vm.size_bytes
+    assert (loads, runner.builds(), runner.docker) == (1, 3, {})
+    for _ in range(2):  # also where Docker has it
+        assert store.rebuild(WEB, "container", progress=told.append) == images.container.size_bytes
+    assert runner.docker == {images.container.reference: images.container.version}
+    assert told.count(f"loading {images.container.reference} into Docker") == loads + 2
+    assert runner.builds() == 5
+
+
 def test_a_disk_that_boots_itself_is_another_image_on_the_same_bases(store, runner, told, tmp_path):
     files = tmp_path / "grub"
     files.mkdir()
