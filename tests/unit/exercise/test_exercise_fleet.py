@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,6 +28,14 @@ class Door:
         self.tries += 1
         if self.tries <= self.refusals:
             raise SideError("Connection refused", hint="wait")
+
+
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """A CI runner's background job ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +66,7 @@ def test_what_still_refuses_at_the_deadline_is_told() -> None:
     assert doors[1].tries > 1
 
 
+@pytest.mark.usefixtures("_interruptible")
 def test_a_signal_to_stop_is_heeded_long_before_the_deadline() -> None:
     began = time.monotonic()
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
