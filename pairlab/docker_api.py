@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import urllib.parse
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from docker.transport.unixconn import UnixHTTPAdapter, UnixHTTPConnection, UnixH
 
 from pairlab.errors import HostError
 from pairlab.run import LocalRunner
+from pairlab.ssh import way_to
 
 TIMEOUT_S = 120
 OLDEST_API = "1.24"
@@ -47,11 +47,7 @@ def ssh_argv(host: str, ssh_opts: Sequence[str]) -> list[str]:
 
     Source: docker/cli, cli/connhelper/connhelper.go
     """
-    address = urllib.parse.urlsplit(host)
-    command = ["ssh", *ssh_opts, "-T", "-o", "BatchMode=yes"]
-    command += ["-l", address.username] if address.username else []
-    command += ["-p", str(address.port)] if address.port else []
-    return [*command, "--", address.hostname or "", "docker system dial-stdio"]
+    return ["ssh", *ssh_opts, "-T", "-o", "BatchMode=yes", *way_to(host), "docker system dial-stdio"]
 
 
 def no_answer(host: str, error: Exception, said: str = "") -> HostError:

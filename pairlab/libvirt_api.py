@@ -9,6 +9,8 @@ import urllib.parse
 from functools import cache
 from pathlib import Path
 
+from pairlab.ssh import way_to
+
 STRICTNESS = {"normal": "yes", "auto": "accept-new", "ignore": "no"}
 """libvirt's `known_hosts_verify` -> ssh's StrictHostKeyChecking."""
 GROUP_HINT = "add this account to the group `libvirt` and log in again, or use sudo"
@@ -70,9 +72,7 @@ def passage(uri: str, address: str, port: int = 22) -> tuple[str, ...]:
     options = dict(urllib.parse.parse_qsl(way.query))
     words = [options.get("command", "ssh"), "-o", "BatchMode=yes"]
     words += ["-i", options["keyfile"]] if "keyfile" in options else []
-    words += ["-l", way.username] if way.username else []
-    words += ["-p", str(way.port)] if way.port else []
-    return (*words, "-W", f"{address}:{port}", "--", way.hostname)
+    return (*words, "-W", f"{address}:{port}", *way_to(uri))
 
 
 @cache

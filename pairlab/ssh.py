@@ -127,6 +127,18 @@ def is_another_machine(address: str) -> bool:
     return parts.scheme == "ssh" and parts.hostname not in LOOPBACK
 
 
+def way_to(address: str) -> list[str]:
+    """The options of ssh that lead to the machine of a daemon's address, and its name: these come last.
+
+    Args:
+        address: Such as `ssh://user@machine:port` or `qemu+ssh://user@machine/system`.
+    """
+    parts = urllib.parse.urlsplit(address)
+    options = ["-l", parts.username] if parts.username else []
+    options += ["-p", str(parts.port)] if parts.port else []
+    return [*options, "--", parts.hostname or ""]
+
+
 def tunnel_command(host: str, ports: Iterable[int]) -> str:
     """The command that leads ports of this machine's loopback to the same ones of another machine's.
 

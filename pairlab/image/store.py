@@ -79,34 +79,17 @@ class ImageStore:
         records = self._ensure_all([vm, container], progress)
         return WorkloadImages(vm_image(vm, records[0]), container_image(records[1]))
 
-    def rebuild(
-        self,
-        workload: Workload,
-        form: str,
-        *,
-        progress: Progress,
-        updates: Repository | None = None,
-        boot: BootKind = "direct",
-    ) -> int:
-        """Build one form of a workload, and load a container's, also if it is there; returns its bytes.
-
-        Args:
-            workload: What to build.
-            form: `vm` or `container`.
-            progress: Told each phase.
-            updates: As for `ensure`.
-            boot: As for `ensure`.
+    def rebuild(self, recipe: Recipe, *, progress: Progress) -> ImageRecord:
+        """Build an image of a recipe of the caller's own, and load a container's, also if it is there.
 
         Raises:
             ImageError: The build failed; what was there before stays.
         """
-        vm = form == "vm"
-        recipe = vm_recipe(workload, updates, boot=boot) if vm else container_recipe(workload, updates)
         with locked(self._cache, progress), _written(self._cache):
             clear_half_made(self._cache, self._runner)
             give = partial(self._give, progress, again=True)
             (record,) = Builder(self._cache, self._runner, progress, give).build_all([recipe])
-        return record.size_bytes
+        return record
 
     def archive(self, version: str) -> Path:
         """The archive of a container image, as `docker save` would write it.

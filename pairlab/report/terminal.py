@@ -237,21 +237,24 @@ def show_images(records: Sequence[Any], *, as_json: bool) -> None:
 
 
 def show_exercises(listed: Sequence[Any], *, as_json: bool) -> None:
-    """Exercises with the question that each answers, and how long each and all of them take here."""
+    """Exercises with the question that each answers, and how long each and all of them take."""
     if as_json:
         _print_json([asdict(entry) for entry in listed])
         return
     table = Table("exercise", "answers", "course section", "takes", box=None, pad_edge=False)
     for entry in listed:
         took = figures.NONE if entry.minutes is None else figures.duration(60 * entry.minutes)
+        took += "*" if entry.elsewhere else ""
         table.add_row(entry.name, entry.question, entry.section, took)
     console = Console(highlight=False)
     console.print(table)
     unknown = [entry.name for entry in listed if entry.minutes is None]
     if len(unknown) < len(listed):
         total_s = 60 * sum(entry.minutes_in_all or 0.0 for entry in listed)
-        but = f" but {', '.join(unknown)}, which did not run here to their end yet" if unknown else ""
-        console.print(f"--all takes about {figures.duration(total_s)} here, for all{but}")
+        but = f" but {', '.join(unknown)}, which did not run to their end yet" if unknown else ""
+        console.print(f"--all takes about {figures.duration(total_s)}, for all{but}")
+    if ways := sorted({entry.elsewhere for entry in listed if entry.elsewhere}):
+        console.print(f"* as it took on another machine, with VMs by {' or '.join(ways)}; not run here yet")
 
 
 def show_run(ran: Any, out: str = "", *, as_json: bool) -> None:

@@ -43,8 +43,9 @@ class Listed:
         name: Its name.
         question: What it answers.
         section: Section of the course that it teaches.
-        minutes: What a run takes here, as earlier complete ones took; None if there are none.
+        minutes: What a run takes, as earlier complete ones took; None if there are none.
         minutes_in_all: Likewise as one of all, where a long one has fewer repetitions.
+        elsewhere: How VMs ran on another machine, whose runs those were; empty where it has run here.
     """
 
     name: str
@@ -52,19 +53,25 @@ class Listed:
     section: str
     minutes: float | None
     minutes_in_all: float | None
+    elsewhere: str = ""
 
 
 def list_exercises() -> list[Listed]:
-    """All exercises, with what earlier runs took."""
-    past, every = read_past([results_dir()]), exercise.as_taught()
+    """All exercises, with what earlier runs took: here, else those in the documentation."""
+    here, elsewhere = read_past([results_dir()]), read_past([measured.FOLDER])
+    run_here, every = {past.exercise for past in here}, exercise.as_taught()
+    ways = {past.exercise: past.accelerator for past in elsewhere if past.exercise not in run_here}
 
     def minutes(name: str, among: list[str]) -> float | None:
+        past = here if name in run_here else elsewhere
         took_s = expected_s(past, name, exercise.usual_repetitions(name, among))
         return None if took_s is None else took_s / 60
 
     kinds = {name: exercise.load(name) for name in every}
     return [
-        Listed(name, kind.question, kind.section, minutes(name, [name]), minutes(name, every))
+        Listed(
+            name, kind.question, kind.section, minutes(name, [name]), minutes(name, every), ways.get(name, "")
+        )
         for name, kind in kinds.items()
     ]
 

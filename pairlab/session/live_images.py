@@ -7,7 +7,7 @@ from functools import cached_property
 
 from pairlab.errors import ExerciseError
 from pairlab.image.nested import ensure_engine, ensure_machine
-from pairlab.image.recipe import container_recipe, vm_recipe
+from pairlab.image.recipe import Recipe, container_recipe, vm_recipe
 from pairlab.image.store import container_image, vm_image
 from pairlab.model import (
     ContainerImage,
@@ -88,14 +88,23 @@ class LiveImages:
     @cached_property
     def updated_vm(self) -> VmImage:
         """A VM's with the update. Each form is built for itself: neither change waits for both builds."""
-        recipe = vm_recipe(self._workload, self.update_alone, boot=self._base.settings.boot)
+        recipe = self._updated(SideName.VM)
         return vm_image(recipe, self.store.ensure_recipe(recipe, progress=self._bench.progress))
 
     @cached_property
     def updated_container(self) -> ContainerImage:
         """A container's with the update."""
-        recipe = container_recipe(self._workload, self.update_alone)
+        recipe = self._updated(SideName.CONTAINER)
         return container_image(self.store.ensure_recipe(recipe, progress=self._bench.progress))
+
+    def build_updated(self, side: SideName) -> int:
+        """Build a side's image with the update, also if it is there; returns its bytes."""
+        return self.store.rebuild(self._updated(side), progress=self._bench.progress).size_bytes
+
+    def _updated(self, side: SideName) -> Recipe:
+        if side is SideName.VM:
+            return vm_recipe(self._workload, self.update_alone, boot=self._base.settings.boot)
+        return container_recipe(self._workload, self.update_alone)
 
     @cached_property
     def broken(self) -> WorkloadImages:

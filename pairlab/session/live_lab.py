@@ -129,13 +129,7 @@ class LiveLab:
 
     def build_updated(self, side: SideName) -> int:
         """See `Lab.build_updated`."""
-        return self._images.store.rebuild(
-            self.workload,
-            "vm" if side is SideName.VM else "container",
-            progress=self._bench.progress,
-            updates=self._images.update_alone,
-            boot=self.base.settings.boot,
-        )
+        return self._images.build_updated(side)
 
     def transfer_bytes(self, side: SideName) -> int:
         """See `Lab.transfer_bytes`."""

@@ -12,6 +12,7 @@ from image_worlds import DOCKER, WEB, BuildingRunner, grub_boot_image
 
 from pairlab.errors import ImageError
 from pairlab.image import boot_area
+from pairlab.image.recipe import container_recipe, vm_recipe
 from pairlab.image.store import ImageStore
 from pairlab.model import Repository
 
@@ -104,10 +105,11 @@ def test_a_rebuild_starts_from_the_kept_bases(store, runner, told, tmp_path, rep
 def test_a_form_is_rebuilt_alone_and_a_container_is_loaded_again(store, runner, told):
     images = store.ensure(WEB, progress=told.append)
     loads, runner.docker = told.count(f"loading {images.container.reference} into Docker"), {}
-    assert store.rebuild(WEB, "vm", progress=told.append) == images.vm.size_bytes
+    assert store.rebuild(vm_recipe(WEB), progress=told.append).version == images.vm.version
     assert (loads, runner.builds(), runner.docker) == (1, 3, {})
     for _ in range(2):  # also where Docker has it
-        assert store.rebuild(WEB, "container", progress=told.append) == images.container.size_bytes
+        record = store.rebuild(container_recipe(WEB), progress=told.append)
+        assert record.version == images.container.version
     assert runner.docker == {images.container.reference: images.container.version}
     assert told.count(f"loading {images.container.reference} into Docker") == loads + 2
     assert runner.builds() == 5

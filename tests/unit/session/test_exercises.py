@@ -16,10 +16,11 @@ from pairlab import exercise
 from pairlab.errors import ConflictError, ExerciseError, UsageError
 from pairlab.report import terminal
 from pairlab.result_files import write_result
-from pairlab.session import host
+from pairlab.session import host, measured
 from pairlab.session.course import Ended, Ran
 from pairlab.session.exclusive import removing_images, running_exercises
 from pairlab.session.exercises import Listed, check, chosen, list_exercises, run
+from pairlab.session.forecast import read_past
 from pairlab.session.images import prune_images
 from pairlab.session.reports import results_dir
 from pairlab.session.workbench import Workbench
@@ -140,21 +141,31 @@ def terminal_words(ran: Ran, capsys: pytest.CaptureFixture[str], out: str = "") 
 def test_the_list_tells_what_each_and_all_take(capsys: pytest.CaptureFixture[str]) -> None:
     write_result(patch_result(), results_dir() / "20261124T211500Z-patch.json")
     write_result(cut_short(patch_result()), results_dir() / "20261125T211500Z-patch.json")
-    listed = {each.name: each.minutes for each in list_exercises()}
-    assert listed["patch"] is not None
-    in_all = {each.name: each.minutes_in_all for each in list_exercises()}
-    assert in_all["patch"] == pytest.approx(listed["patch"] / exercise.load("patch").repeat)
-    assert {each for name, each in listed.items() if name != "patch"} == {None}
+    listed = {each.name: each for each in list_exercises()}
+    patch = listed.pop("patch")
+    assert patch.minutes is not None
+    assert patch.minutes_in_all == pytest.approx(patch.minutes / exercise.load("patch").repeat)
+    assert patch.elsewhere == ""
+    kept = {past.exercise: past for past in read_past([measured.FOLDER])}
+    for name, other in listed.items():
+        assert other.elsewhere == kept[name].accelerator
+        each_s = kept[name].took_s / kept[name].repetitions
+        assert other.minutes == pytest.approx(each_s * exercise.load(name).repeat / 60)
     terminal.show_exercises(
         [Listed("patch", "How?", "Updates", 21.25, 7.25), Listed("scale", "How fast?", "Scaling", 0.5, 0.5)],
         as_json=False,
     )
     text = capsys.readouterr().out
     assert re.search(r"patch +How\? +Updates +21\smin\s15\ss", text)
-    assert re.search(r"--all takes about 7\smin\s45\ss here, for all\n", text)
+    assert re.search(r"--all takes about 7\smin\s45\ss, for all\n$", text)
+    far = Listed("scale", "How fast?", "Scaling", 0.5, 0.5, elsewhere="kvm")
+    terminal.show_exercises([far], as_json=False)
+    assert re.search(
+        r"30\ss\*\n.*\* as it took on another machine, with VMs by kvm; ", capsys.readouterr().out, re.S
+    )
     new = Listed("scale", "How fast?", "Scaling", None, None)
     terminal.show_exercises([Listed("patch", "How?", "Updates", 21.25, 7.25), new], as_json=False)
-    assert "for all but scale, which did not run here to their end yet" in capsys.readouterr().out
+    assert "for all but scale, which did not run to their end yet" in capsys.readouterr().out
     terminal.show_exercises([new], as_json=False)
     assert "--all" not in capsys.readouterr().out
 
