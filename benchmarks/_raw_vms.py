@@ -71,8 +71,7 @@ class RawVms:
 
 def machine(accelerator: Accelerator) -> list[str]:
     """QEMU with the machine and processor that the labs' domains have."""
-    processor = "host" if accelerator is Accelerator.KVM else "max"
-    base = ["qemu-system-x86_64", "-machine", f"pc,accel={accelerator.value}", "-cpu", processor]
+    base = ["qemu-system-x86_64", "-machine", f"pc,accel={accelerator.value}", "-cpu", accelerator.qemu_cpu]
     return [*base, "-nodefaults", "-display", "none"]
 
 

@@ -23,8 +23,7 @@ from pairlab.render import render
 from stacks.guest_seed import Link, network_config, user_data
 
 DIGEST_LENGTH = 12
-RESTARTING = "virtual_machines/restarting.xslt.j2"
-"""Has libvirt told of a guest's panic, and start the guest again."""
+DOMAIN_SHEET = "virtual_machines/domain.xslt.j2"
 
 
 @dataclass(frozen=True)
@@ -185,11 +184,18 @@ class VirtualMachines(pulumi.ComponentResource):
                 libvirt.DomainNetworkInterfaceArgs(network_id=self.network.id, mac=spec.mac(number, index))
             ],
             consoles=[libvirt.DomainConsoleArgs(type="pty", target_type="serial", target_port="0")],
-            xml=libvirt.DomainXmlArgs(xslt=render(RESTARTING)) if host in spec.restarting else None,
+            xml=self._sheet(host),
             opts=pulumi.ResourceOptions.merge(
                 self._own, pulumi.ResourceOptions(depends_on=[disk, seed_disk])
             ),
         )
+
+    def _sheet(self, host: str) -> libvirt.DomainXmlArgs | None:
+        """Turns what no property says into the domain's XML: features left out, a restart after a panic."""
+        without, restarting = self._spec.accelerator.without, host in self._spec.restarting
+        if not without and not restarting:
+            return None
+        return libvirt.DomainXmlArgs(xslt=render(DOMAIN_SHEET, without=without, restarting=restarting))
 
     def _seed(self, tier: Tier, number: int, index: int) -> tuple[str, str]:
         """The NoCloud user data and network configuration of one VM."""

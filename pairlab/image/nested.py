@@ -7,7 +7,15 @@ from dataclasses import replace
 from pairlab.image.container_archive import file_digest
 from pairlab.image.recipe import File, HostFile, Recipe, vm_recipe
 from pairlab.image.store import ImageStore, container_image, vm_image
-from pairlab.model import GUEST_CONTAINER, HEALTHCHECK, VM_DISK_BYTES, ContainerImage, VmImage, Workload
+from pairlab.model import (
+    GUEST_CONTAINER,
+    HEALTHCHECK,
+    VM_DISK_BYTES,
+    Accelerator,
+    ContainerImage,
+    VmImage,
+    Workload,
+)
 from pairlab.progress import Progress
 from pairlab.render import render
 
@@ -61,6 +69,7 @@ def machine_recipe(workload: Workload, vm: VmImage) -> Recipe:
         "nested/machine.sh.j2",
         own=OWN,
         given=GIVEN,
+        cpu=Accelerator.TCG.qemu_cpu,
         disk_bytes=VM_DISK_BYTES,
         cmdline=vm.cmdline if direct else None,
     )

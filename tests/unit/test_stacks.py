@@ -21,6 +21,7 @@ from pairlab.model import (
     PACKAGES_HOST,
     PACKAGES_PORT,
     PACKAGES_URL,
+    Accelerator,
     ContainerImage,
     LabSpec,
     Settings,
@@ -282,7 +283,8 @@ def test_one_vm_of_another_image_leaves_the_others_alone() -> None:
 
 
 def test_a_vm_that_is_restarted_after_a_panic_has_a_stylesheet_and_no_other_vm_has() -> None:
-    spec = placeholder_spec("dev", Settings(), load_stack("pair").tiers)
+    draft = placeholder_spec("dev", Settings(), load_stack("pair").tiers)
+    spec = replace(draft, accelerator=Accelerator.KVM)
     told = declare_spec("pair", replace(spec, restarting=frozenset({"vm-1"})))
     assert changed(declare_spec("pair", spec), told) == {"dev-vm-vm-1"}
     domains = told.of_type("libvirt:index/domain:Domain")
@@ -290,6 +292,19 @@ def test_a_vm_that_is_restarted_after_a_panic_has_a_stylesheet_and_no_other_vm_h
     sheet = ElementTree.fromstring(domains["dev-vm-vm-1"]["xml"]["xslt"])
     assert sheet.findtext(".//on_crash") == "restart"
     assert [device.get("model") for device in sheet.iter("panic")] == ["isa"]
+    assert not list(sheet.iter("feature"))
+
+
+def test_an_emulated_vm_does_without_what_is_slow_to_emulate() -> None:
+    spec = placeholder_spec("dev", Settings(), load_stack("pair").tiers)
+    emulated = declare_spec("pair", replace(spec, accelerator=Accelerator.TCG))
+    for inputs in emulated.of_type("libvirt:index/domain:Domain").values():
+        assert inputs["cpu"]["mode"] == "maximum"
+        sheet = ElementTree.fromstring(inputs["xml"]["xslt"])
+        assert [feature.attrib for feature in sheet.iter("feature")] == [
+            {"policy": "disable", "name": "erms"}
+        ]
+        assert sheet.find(".//on_crash") is None
 
 
 @pytest.mark.parametrize("side", list(SideName))

@@ -173,13 +173,18 @@ def test_a_failure_half_way_leaves_nothing(stack: Stacks, prefix: str, tmp_path:
 
 def test_a_stylesheet_gives_a_domain_what_no_property_says(stack: Stacks, prefix: str) -> None:
     def program(sheet: str) -> Callable[[], None]:
-        return lambda: lv.Domain("vm", name=prefix, type="qemu", memory=32, xml={"xslt": sheet}) and None
+        return lambda: (
+            lv.Domain("vm", name=prefix, type="qemu", memory=32, cpu={"mode": "maximum"}, xml={"xslt": sheet})
+            and None
+        )
 
-    one = stack(program(render("virtual_machines/restarting.xslt.j2")))
+    one = stack(program(render("virtual_machines/domain.xslt.j2", without=["erms"], restarting=True)))
     one.up()
     found = ET.fromstring(libvirt.open("qemu:///system").lookupByName(prefix).XMLDesc())
     assert found.findtext("on_crash") == "restart"
     assert [device.get("model") for device in found.findall("./devices/panic")] == ["isa"]
+    (feature,) = found.findall("./cpu[@mode='maximum']/feature")
+    assert feature.attrib == {"policy": "disable", "name": "erms"}
     assert changes(one.refresh(expect_no_changes=True)) == {}
     assert changes(one.up(expect_no_changes=True)) == {}
     two = stack(program("<network/>"))

@@ -56,7 +56,7 @@ def test_a_machine_starts_as_an_ordinary_account_from_files_that_it_may_not_chan
     assert given == {"/srv/machine/disk.qcow2", "/srv/machine/vmlinuz", "/srv/machine/initrd"}
     assert all(file.mode & 0o022 == 0 for file in recipe.files.values())
     start = text_of(recipe.files["/usr/local/bin/machine"])
-    assert "accel=tcg" in start
+    assert "accel=tcg -cpu max,-erms " in start
     assert """-append 'root=/dev/vda it'"'"'s'""" in start
 
 
