@@ -17,7 +17,7 @@ from pairlab.exercise._log import now
 if TYPE_CHECKING:
     from pairlab.exercise import Lab, Log
 
-LIFE_S = len(plan.BUSY) * plan.WINDOW_S + 3.0
+LIFE_S = len(plan.BUSY) * plan.WINDOW_S + 5.0
 """How long the burning may last; setting limits takes a part of it."""
 AT_LEAST = 0.5
 """Share of the CPUs that it may use which the busy one must get, for the attack to have happened."""
@@ -93,7 +93,12 @@ class Neighbour:
         self._watch(client, key)
         burned = (self._cpu_s() - before) / (now() - start)
         name, expected = self._target.name, plan.LIMIT_CPUS if key == "limited" else 1.0
-        if not attack.goes_on or burned < AT_LEAST * min(expected, self._cpus):
+        if not attack.goes_on:
+            raise ExerciseError(
+                f"{name} ended its burning, {LIFE_S:g} s at most, before all was seen {plan.CONDITIONS[key]}",
+                hint="this host was slow to look: is something else at work on it?",
+            )
+        if burned < AT_LEAST * min(expected, self._cpus):
             raise ExerciseError(
                 f"{name} was to be busy, and used {burned:.2f} CPUs {plan.CONDITIONS[key]}",
                 hint="is something else at work on this host? `invoke lab.status` shows the lab",
