@@ -12,7 +12,7 @@ import pytest
 from stack_worlds import Reader, log_of
 
 from pairlab.errors import CommandError, ExerciseError, SideError
-from pairlab.exercise import Log
+from pairlab.exercise import Log, _isolation_busy
 from pairlab.exercise import _isolation_attacked as plan
 from pairlab.exercise._isolation_bounded import (
     ALARMED,
@@ -268,6 +268,24 @@ def test_only_what_others_answered_in_a_window_counts() -> None:
     assert 20 < found["p99-calm"] <= 30
     with pytest.raises(ExerciseError, match="nobody but container/0"):
         list(neighbour._tell(requests[3:]))
+
+
+@pytest.mark.parametrize(
+    ("goes_on", "cpu_s", "told"),
+    [(False, 9.0, "ended its burning"), (True, 0.5, "was to be busy, and used 0.10 CPUs beside a busy one")],
+)
+def test_a_window_in_which_nobody_is_busy_is_an_error(
+    goes_on: bool, cpu_s: float, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, busy = log_of("isolation", Reader()), target({})
+    neighbour = Neighbour(SimpleNamespace(), log, busy)  # type: ignore[arg-type]
+    monkeypatch.setattr(neighbour, "_watch", lambda *_: None)
+    monkeypatch.setattr(neighbour, "_cpu_s", iter([0.0, cpu_s]).__next__)
+    monkeypatch.setattr(_isolation_busy, "now", iter([0.0, 5.0]).__next__)
+    attack: Any = SimpleNamespace(goes_on=goes_on)
+    with pytest.raises(ExerciseError, match=f"container/0 {told}"):
+        neighbour._burned(SimpleNamespace(), attack, "declared", None)  # type: ignore[arg-type]
+    assert log.samples == []
 
 
 # -- what may be concluded -----------------------------------------------------------------------
