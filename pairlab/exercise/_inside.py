@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Literal
@@ -47,23 +47,34 @@ def changed_files(admin: Runner) -> list[str]:
     return sorted(set(found.split()))
 
 
-def download_bytes(admin: Runner, packages: Sequence[str]) -> int:
-    """Bytes of package files that installing these would fetch.
+def fetched_bytes(admin: Runner, packages: Mapping[str, str]) -> int:
+    """Bytes of the package files by which these versions were installed.
 
-    Source: apt-get(8), `--print-uris`: URI, file name, size and digest of each file, a line each.
+    Source: apt-cache(8), `show`: the field `Size` of each version.
+
+    Raises:
+        ExerciseError: apt does not tell each of them once.
     """
-    argv = ["apt-get", *LOCKS, "--quiet=2", "--print-uris", "install", "--only-upgrade", *packages]
-    lines = admin.run(argv, env=NONINTERACTIVE, timeout_s=APT_TIMEOUT_S).stdout.splitlines()
-    found = [re.fullmatch(r"'[^']+' \S+ (\d+) \S+", line.strip()) for line in lines]
-    return sum(int(match[1]) for match in found if match)
+    argv = ["apt-cache", "show", *_exactly(packages)]
+    sizes = re.findall(r"^Size: (\d+)$", admin.run(argv, timeout_s=APT_TIMEOUT_S).stdout, re.MULTILINE)
+    if len(sizes) != len(packages):
+        raise ExerciseError(
+            f"apt tells {len(sizes)} sizes for the files of {', '.join(packages)}",
+            hint="`apt-cache policy` inside the instance shows where it has them from",
+        )
+    return sum(int(size) for size in sizes)
 
 
 def install(admin: Runner, packages: Mapping[str, str], *, downgrade: bool = False) -> None:
     """Install packages at exactly these versions, keeping changed configuration files."""
     options = ["--quiet=2", "--yes", "--no-install-recommends", "-o", "Dpkg::Options::=--force-confold"]
     options += ["--allow-downgrades"] if downgrade else []
-    wanted = [f"{name}={version}" for name, version in packages.items()]
-    admin.run(["apt-get", *LOCKS, *options, "install", *wanted], env=NONINTERACTIVE, timeout_s=APT_TIMEOUT_S)
+    argv = ["apt-get", *LOCKS, *options, "install", *_exactly(packages)]
+    admin.run(argv, env=NONINTERACTIVE, timeout_s=APT_TIMEOUT_S)
+
+
+def _exactly(packages: Mapping[str, str]) -> list[str]:
+    return [f"{name}={version}" for name, version in packages.items()]
 
 
 def stale_servers(runner: Runner, workload: Workload) -> list[int]:

@@ -52,8 +52,8 @@ P99 = Figure(
 )  # fmt: skip
 DOWNLOADED = Figure(
     key="downloaded", title="package files fetched", unit="B",
-    method="Sizes of the package files: in place as apt lists them before it installs, added up over the "
-    "instances; for a rebuild those of the update, which the build fetches once.",
+    method="Sizes of the package files as apt lists them: in place added up over the instances; for a "
+    "rebuild those of the update, which the build fetches once.",
 )  # fmt: skip
 BUILT = Figure(
     key="built", title="image built", unit="B", better="lower",

@@ -77,18 +77,21 @@ class Way:
         """
         return not self._strategy.in_place or self.fleet.side is SideName.VM
 
-    def bring_in(self, client: Client) -> int:
-        """One instance after the other; returns the bytes of package files that were fetched."""
+    def bring_in(self, client: Client) -> None:
+        """One instance after the other."""
         if not self._strategy.in_place:
             self._roll(client, updated=True)
-            return self._lab.update_bytes()
-        fetched = 0
+            return
         for index in self.fleet.indexes:
-            admin = self.fleet.admin(index)
-            self._lab.use_updates(admin)
-            fetched += _inside.download_bytes(admin, list(self._update.packages))
+            self._lab.use_updates(self.fleet.admin(index))
             self._install(index)
-        return fetched
+
+    def fetched_bytes(self) -> int:
+        """Bytes of package files that this fetched; looked up afterwards, so that no time has it in."""
+        if not self._strategy.in_place:
+            return self._lab.update_bytes()
+        packages = self._update.packages
+        return sum(self.fleet.at_once(lambda i: _inside.fetched_bytes(self.fleet.admin(i), packages)))
 
     def bring_in_at_once(self) -> None:
         """All instances at the same time; in place they know the repository already."""

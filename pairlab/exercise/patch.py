@@ -135,13 +135,13 @@ class LabExercise:
                 changes.append(f"a new image with {self._update.package} {self._update.new}")
         with self._timed(fleet) as client, log.step(strategy.rolling.key) as changes:
             start = time.monotonic()
-            fetched = way.bring_in(client)
+            way.bring_in(client)
             changes += self._see_it_run(client, strategy, way, start)
         if not strategy.in_place:  # what is new is fresh now
             fleet.at_once(lambda index: _inside.mark_fresh(fleet.admin(index)))
         taken = 0 if strategy.in_place else self._lab.transfer_bytes(fleet.side)
         owned = fleet.written_bytes() - (owned_before if strategy.in_place else 0)
-        log.sample(plan.DOWNLOADED, fetched)
+        log.sample(plan.DOWNLOADED, way.fetched_bytes())
         log.sample(plan.BUILT, built)
         log.sample(plan.WRITTEN, taken + max(0, owned))
 

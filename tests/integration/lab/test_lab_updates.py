@@ -10,6 +10,7 @@ import pytest
 from lab_commands import Commands
 
 from pairlab.errors import CommandError
+from pairlab.exercise import _inside
 from pairlab.image.apt_source import AptSource
 from pairlab.model import PACKAGES_PORT, PACKAGES_URL, Outcome, Repository, SideName, Update
 from pairlab.run import Runner
@@ -75,6 +76,8 @@ def test_an_instance_installs_the_update_from_its_lab_alone(updated: Updated, si
     for name, wanted in update.packages.items():
         assert version(root, name) == wanted
     assert age_s(root) >= before  # it was patched in place
+    files = updated.repository.folder.glob("*.deb")
+    assert _inside.fetched_bytes(root, update.packages) == sum(file.stat().st_size for file in files)
     log = docker("logs", f"pairlab-{updated.name}-{side}-packages")
     assert log.count('.deb HTTP/1.1" 200') == len(update.packages)
 

@@ -12,9 +12,16 @@ from pairlab.exercise import _inside
 from pairlab.run import Completed, LocalRunner
 from stacks.pair import WEB
 
-URIS = """\
-'http://packages:20799/./nginx_1.22.1-9+deb12u11_amd64.deb' nginx_1.22.1-9+deb12u11_amd64.deb 528096 SHA512:ab
-'http://packages:20799/./nginx-common_11_all.deb' nginx-common_11_all.deb 112904 SHA512:cd
+SHOWN = """\
+Package: nginx
+Installed-Size: 1395
+Filename: ./nginx_1.22.1-9+deb12u11_amd64.deb
+Size: 528096
+
+Package: nginx-common
+Installed-Size: 280
+Size: 112904
+
 """
 
 
@@ -33,10 +40,12 @@ class Recording:
         raise AssertionError
 
 
-def test_bytes_to_fetch_are_those_of_every_file_that_apt_names() -> None:
-    runner = Recording(URIS)
-    assert _inside.download_bytes(runner, ["nginx"]) == 528096 + 112904
-    assert "--print-uris" in runner.ran[0]
+def test_fetched_bytes_are_those_of_the_file_of_each_version() -> None:
+    runner = Recording(SHOWN)
+    assert _inside.fetched_bytes(runner, {"nginx": "11", "nginx-common": "11"}) == 528096 + 112904
+    assert runner.ran == [["apt-cache", "show", "nginx=11", "nginx-common=11"]]
+    with pytest.raises(ExerciseError, match="apt tells 2 sizes for the files of nginx"):
+        _inside.fetched_bytes(runner, {"nginx": "11"})
 
 
 def test_a_manifest_is_every_package_with_its_version() -> None:
