@@ -19,7 +19,7 @@ from pathlib import Path
 from benchmarks._figures import Figure
 from benchmarks._trial import SAMPLES, TIMEOUT_S, Trial, say, seconds
 from pairlab.errors import CommandError, LabError
-from pairlab.model import Accelerator, LabSpec
+from pairlab.model import GUEST_USER, Accelerator, LabSpec
 from pairlab.plugin.libvirt._iso import make_iso
 from pairlab.render import render
 
@@ -174,6 +174,7 @@ def _seed(index: int, key: Path, host_key: Path) -> bytes:
         lab="bench",
         index=index,
         hostname=host,
+        user=GUEST_USER,
         ssh_public_key=key.with_suffix(".pub").read_text().strip(),
         host_key_private=host_key.read_text(),
         host_key_public=host_key.with_suffix(".pub").read_text().strip(),

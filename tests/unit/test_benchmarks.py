@@ -87,3 +87,12 @@ def test_only_what_the_benchmark_made_is_cleared(trial: Trial) -> None:
     trial.runner = virsh  # type: ignore[assignment]
     vagrant._clear(trial)
     assert virsh.removed == [f"{own}-vm-0", own, own]
+
+
+def test_vagrants_seed_is_what_the_labs_guests_understand(tmp_path: Path) -> None:
+    key, host_key = tmp_path / "key", tmp_path / "host_key"
+    for path in (host_key, key.with_suffix(".pub"), host_key.with_suffix(".pub")):
+        path.write_text(f"{path.name}\n")
+    seed = vagrant._seed(0, key, host_key)
+    assert b'name: "lab"' in seed
+    assert b'- "key.pub"' in seed
