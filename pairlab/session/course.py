@@ -15,7 +15,7 @@ from pairlab.exercise import Log
 from pairlab.exercise._guide import sections
 from pairlab.exercise._log import Audience
 from pairlab.results import RunResult
-from pairlab.session.forecast import Forecast, Part, expected_s, read_past
+from pairlab.session.forecast import Forecast, Part, foretold_s, read_past
 from pairlab.session.one_run import OneRun
 from pairlab.session.resume import Planned, check_same
 from pairlab.session.stage import Stage
@@ -232,9 +232,7 @@ class Course:
             if not each.is_done:
                 every = self._repetitions(each)
                 left = every - (each.kept.result.finished if each.kept else 0)
-                here_s = expected_s(past, each.name, every, accelerator)
-                there_s = expected_s(elsewhere, each.name, every, accelerator)
-                whole_s = there_s if here_s is None else here_s
+                whole_s, is_elsewhere = foretold_s(past, elsewhere, each.name, every, accelerator)
                 left_s = None if whole_s is None else whole_s * left / every
-                parts.append(Part(each.name, left, left_s, elsewhere=here_s is None and there_s is not None))
+                parts.append(Part(each.name, left, left_s, is_elsewhere))
         return Forecast(parts)

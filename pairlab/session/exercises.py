@@ -17,7 +17,7 @@ from pairlab.model import check_lab_name
 from pairlab.session import measured
 from pairlab.session.course import Course, Display, Ran
 from pairlab.session.exclusive import running_exercises
-from pairlab.session.forecast import expected_s, read_past
+from pairlab.session.forecast import foretold_s, read_past
 from pairlab.session.lab import refuse_known
 from pairlab.session.reports import results_dir
 from pairlab.session.resume import Planned, plan
@@ -58,22 +58,20 @@ class Listed:
 
 def list_exercises() -> list[Listed]:
     """All exercises, with what earlier runs took: here, else those in the documentation."""
-    here, elsewhere = read_past([results_dir()]), read_past([measured.FOLDER])
-    run_here, every = {past.exercise for past in here}, exercise.as_taught()
-    ways = {past.exercise: past.accelerator for past in elsewhere if past.exercise not in run_here}
+    here, elsewhere, every = read_past([results_dir()]), read_past([measured.FOLDER]), exercise.as_taught()
+    ways = {past.exercise: past.accelerator for past in elsewhere}
 
-    def minutes(name: str, among: list[str]) -> float | None:
-        past = here if name in run_here else elsewhere
-        took_s = expected_s(past, name, exercise.usual_repetitions(name, among))
-        return None if took_s is None else took_s / 60
+    def minutes(name: str, among: list[str]) -> tuple[float | None, bool]:
+        took_s, is_elsewhere = foretold_s(here, elsewhere, name, exercise.usual_repetitions(name, among))
+        return None if took_s is None else took_s / 60, is_elsewhere
 
-    kinds = {name: exercise.load(name) for name in every}
-    return [
-        Listed(
-            name, kind.question, kind.section, minutes(name, [name]), minutes(name, every), ways.get(name, "")
-        )
-        for name, kind in kinds.items()
-    ]
+    listed = []
+    for name in every:
+        kind = exercise.load(name)
+        (alone, is_elsewhere), (in_all, _) = minutes(name, [name]), minutes(name, every)
+        way = ways[name] if is_elsewhere else ""
+        listed.append(Listed(name, kind.question, kind.section, alone, in_all, way))
+    return listed
 
 
 def chosen(text: str, *, every: bool) -> list[str]:

@@ -68,6 +68,29 @@ def expected_s(
     return median(each.took_s * repetitions / each.repetitions for each in same or own)
 
 
+def foretold_s(
+    here: Sequence[Past],
+    elsewhere: Sequence[Past],
+    exercise: str,
+    repetitions: int,
+    accelerator: str | None = None,
+) -> tuple[float | None, bool]:
+    """Seconds as `expected_s` has them: of runs here, else of those on another machine; and whether of these.
+
+    Args:
+        here: Earlier runs on this machine.
+        elsewhere: Earlier runs on another one.
+        exercise: See `expected_s`, as for the others.
+        repetitions: Likewise.
+        accelerator: Likewise.
+    """
+    own_s = expected_s(here, exercise, repetitions, accelerator)
+    if own_s is not None:
+        return own_s, False
+    there_s = expected_s(elsewhere, exercise, repetitions, accelerator)
+    return there_s, there_s is not None
+
+
 @dataclass(frozen=True)
 class Part:
     """One exercise of those that will run.

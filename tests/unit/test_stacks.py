@@ -298,7 +298,9 @@ def test_a_vm_that_is_restarted_after_a_panic_has_a_stylesheet_and_no_other_vm_h
 def test_an_emulated_vm_does_without_what_is_slow_to_emulate() -> None:
     spec = placeholder_spec("dev", Settings(), load_stack("pair").tiers)
     emulated = declare_spec("pair", replace(spec, accelerator=Accelerator.TCG))
-    for inputs in emulated.of_type("libvirt:index/domain:Domain").values():
+    domains = emulated.of_type("libvirt:index/domain:Domain")
+    assert domains.keys() == {"dev-vm-vm-0", "dev-vm-vm-1"}
+    for inputs in domains.values():
         assert inputs["cpu"]["mode"] == "maximum"
         sheet = ElementTree.fromstring(inputs["xml"]["xslt"])
         assert [feature.attrib for feature in sheet.iter("feature")] == [
