@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -16,6 +18,22 @@ from pairlab.plugin.wire import Path, from_wire, secret_paths, to_wire
 
 SOME = provider_pb2.DiffResponse.DIFF_SOME
 URN = "urn:pulumi:s::p::docker:index/volume:Volume::data"
+
+FORK_WHILE_SERVING = """
+import subprocess
+from concurrent import futures
+import pairlab.plugin.server
+import grpc
+server = grpc.server(futures.ThreadPoolExecutor())
+port = server.add_insecure_port("127.0.0.1:0")
+server.start()
+channel = grpc.insecure_channel(f"127.0.0.1:{port}")
+grpc.channel_ready_future(channel).result(timeout=10)
+# What runs between fork and exec makes Python fork as libvirt does.
+argv, options = ["true"], {"capture_output": True, "preexec_fn": lambda: None}
+children = [subprocess.run(argv, **options) for _ in range(400)]
+print({(child.returncode, child.stderr) for child in children})
+"""
 
 
 def unreachable(_settings: Values) -> Any:
@@ -115,3 +133,9 @@ def test_what_an_update_left_is_recorded_with_its_new_inputs() -> None:
     assert status_pb2.Status.FromString(packed).details[0].Unpack(detail)
     assert (from_wire(detail.properties), detail.inputs) == ({"driver": "c"}, new)
     assert list(detail.reasons) == ["it stopped (go on)"]
+
+
+def test_a_child_that_is_forked_while_a_plugin_serves_runs_undisturbed() -> None:
+    argv = [sys.executable, "-c", FORK_WHILE_SERVING]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == str({(0, b"")}), done.stdout
