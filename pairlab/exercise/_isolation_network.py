@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
@@ -71,18 +71,41 @@ class Surroundings:
     other_labs: Mapping[str, str]
 
 
-def connect(runner: Runner, to: Collection[str]) -> dict[str, str]:
-    """Open TCP connections, all at once, and close them again.
+@dataclass(frozen=True)
+class Knocked:
+    """What came of opening a TCP connection to all that is around, from one place.
 
-    Args:
-        runner: Runs commands where they begin.
-        to: `address:port` of each.
-
-    Returns:
-        Each -> `open`, `refused`, `unreachable` or `silent`.
+    Attributes:
+        name: Of the instance where the place is.
+        around: What is around.
+        doors: Where the front door's health checks come from; empty if none came of late.
+        said: `address:port` -> `open`, `refused`, `unreachable` or `silent`.
     """
-    lines = runner.run(["perl", "-e", _CONNECT, str(WAIT_S), *to]).stdout.splitlines()
-    return dict(line.rsplit(" ", 1) for line in lines)
+
+    name: str
+    around: Surroundings
+    doors: Sequence[str]
+    said: Mapping[str, str]
+
+    def at(self, addresses: Iterable[str], port: int) -> dict[str, str]:
+        """What was said at a port of some addresses."""
+        return {to: self.said[to] for to in _with_port(addresses, port)}
+
+
+def knock(place: Place, around: Surroundings) -> Knocked:
+    """Open a TCP connection to all that is around, and close it again: once, for silence takes its time."""
+    doors = peers(place.runner, around.port)
+    to = [
+        *_with_port([around.neighbour_address, *around.others_addresses], around.port),
+        *_with_port([*doors, *around.hosts], around.door_port),
+        *around.other_labs,
+    ]
+    lines = place.runner.run(["perl", "-e", _CONNECT, str(WAIT_S), *dict.fromkeys(to)]).stdout.splitlines()
+    return Knocked(place.name, around, doors, dict(line.rsplit(" ", 1) for line in lines))
+
+
+def _with_port(addresses: Iterable[str], port: int) -> list[str]:
+    return [f"{address}:{port}" for address in addresses]
 
 
 def peers(runner: Runner, port: int) -> list[str]:
@@ -110,25 +133,25 @@ def raw_packets(place: Place) -> Tried:
     return Tried(tried, told, "no", "nobody inside; whether its network lets such packets pass was not tried")
 
 
-def neighbours(place: Place, around: Surroundings) -> Tried:
+def neighbours(knocked: Knocked) -> Tried:
     """Connect to the workload of another instance of the side."""
-    to = f"{around.neighbour_address}:{around.port}"
+    around = knocked.around
     tried = f"connected to {around.neighbour}"
-    said = connect(place.runner, [to])[to]
+    (said,) = knocked.at([around.neighbour_address], around.port).values()
     if said in ANSWERS:
         told = f"{said}: who takes one over can attack the next"
         return Tried(tried, told, "no", "nobody: they share a network")
     return Tried(tried, said, "yes", "the side's network")
 
 
-def front_door(place: Place, around: Surroundings) -> Tried:
+def front_door(knocked: Knocked) -> Tried:
     """Connect back to where the front door's health checks come from."""
-    doors = peers(place.runner, around.port)
-    if not doors:
+    said = knocked.at(knocked.doors, knocked.around.door_port)
+    if not said:
         raise ExerciseError(
-            f"no front door has asked {place.name} of late", hint="`invoke lab.status` shows whether it runs"
+            f"no front door has asked {knocked.name} of late",
+            hint="`invoke lab.status` shows whether it runs",
         )
-    said = connect(place.runner, [f"{door}:{around.door_port}" for door in doors])
     tried = f"connected to {', '.join(said)}, where the front door's health checks come from"
     told = ", ".join(sorted(set(said.values())))
     if set(said.values()) & set(ANSWERS):
@@ -136,9 +159,9 @@ def front_door(place: Place, around: Surroundings) -> Tried:
     return Tried(tried, told, "yes", "the side's network")
 
 
-def host_services(place: Place, around: Surroundings) -> Tried:
+def host_services(knocked: Knocked) -> Tried:
     """Connect to the front door's port at every address of this host."""
-    said = connect(place.runner, [f"{address}:{around.door_port}" for address in around.hosts])
+    said = knocked.at(knocked.around.hosts, knocked.around.door_port)
     opened = [to for to, answer in said.items() if answer == "open"]
     tried = f"connected to the front door's port at {len(said)} addresses of this host"
     if opened:
@@ -146,10 +169,10 @@ def host_services(place: Place, around: Surroundings) -> Tried:
     return Tried(tried, "open at none", "yes", "the front door: it listens on this host's loopback alone")
 
 
-def host_itself(place: Place, around: Surroundings) -> Tried:
+def host_itself(knocked: Knocked) -> Tried:
     """Whether this host's kernel answers at any of its addresses."""
-    said = connect(place.runner, [f"{address}:{around.door_port}" for address in around.hosts])
-    answering = [to.partition(":")[0] for to, answer in said.items() if answer in ANSWERS]
+    said = knocked.at(knocked.around.hosts, knocked.around.door_port)
+    answering = [to for to, answer in said.items() if answer in ANSWERS]
     tried = f"knocked at {len(said)} addresses of this host"
     if answering:
         told = f"this host answers at {len(answering)} of them"
@@ -157,9 +180,10 @@ def host_itself(place: Place, around: Surroundings) -> Tried:
     return Tried(tried, "none answers", "yes", "this host's kernel (its packet filter)")
 
 
-def other_side(place: Place, around: Surroundings) -> Tried:
+def other_side(knocked: Knocked) -> Tried:
     """Connect to the workload of an instance of the other side, at each of its addresses near this host."""
-    said = connect(place.runner, [f"{address}:{around.port}" for address in around.others_addresses])
+    around = knocked.around
+    said = knocked.at(around.others_addresses, around.port)
     tried = f"connected to {around.others} at {', '.join(around.others_addresses)}"
     told = ", ".join(sorted(set(said.values())))
     if "open" in said.values():
@@ -167,14 +191,15 @@ def other_side(place: Place, around: Surroundings) -> Tried:
     return Tried(tried, told, "yes", "this host's kernel (its packet filter and routes)")
 
 
-def another_lab(place: Place, around: Surroundings) -> Tried:
+def another_lab(knocked: Knocked) -> Tried:
     """Connect to the first instances of other labs, and to their front doors."""
-    if not around.other_labs:
+    labs = knocked.around.other_labs
+    if not labs:
         told = "none was up, and none came up for this"
         return Tried("looked for one", told, "untried")
-    said = connect(place.runner, around.other_labs)
-    opened = [f"{around.other_labs[to]} at {to}" for to, answer in said.items() if answer == "open"]
-    tried = f"connected to {len(said)} addresses of {', '.join(dict.fromkeys(around.other_labs.values()))}"
+    said = {to: knocked.said[to] for to in labs}
+    opened = [f"{labs[to]} at {to}" for to, answer in said.items() if answer == "open"]
+    tried = f"connected to {len(said)} addresses of {', '.join(dict.fromkeys(labs.values()))}"
     if opened:
         return Tried(tried, f"{', '.join(opened)} is reached", "no", "nobody")
     told = f"open at none: {', '.join(sorted(set(said.values())))}"
@@ -190,4 +215,4 @@ NETWORK = (
     ("the network of the other side: are its instances out of reach?", other_side),
     ("the network of another lab: are its instances and front doors out of reach?", another_lab),
 )
-"""Questions and probes that need to know what is around."""
+"""Questions, and what answers each from what was said all around."""

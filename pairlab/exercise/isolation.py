@@ -15,11 +15,7 @@ from pairlab.exercise._isolation_calls import make_calls, reaching
 from pairlab.exercise._isolation_containment import Containment
 from pairlab.exercise._isolation_kernel import IDENTITY, POWER, SECRETS
 from pairlab.exercise._isolation_memory import exhaust
-from pairlab.exercise._isolation_network import (
-    NETWORK,
-    RAW_PACKETS,
-    Surroundings,
-)
+from pairlab.exercise._isolation_network import NETWORK, RAW_PACKETS, Knocked, Surroundings, knock
 from pairlab.exercise._isolation_panic import panic
 from pairlab.exercise._isolation_place import MACHINE, Place, Probe, Tried, decode, status_of
 from pairlab.exercise._isolation_view import NEIGHBOUR, VIEW, marked
@@ -28,6 +24,7 @@ from pairlab.host.addresses import host_addresses, near, own_addresses
 from pairlab.model import SideName
 from pairlab.results import Conclusion, RunResult, Variant
 
+Found = TypeVar("Found")
 Known = TypeVar("Known")
 
 PLAIN = {"identity": IDENTITY, "power": POWER, "secrets": SECRETS, "view": VIEW}
@@ -167,9 +164,10 @@ class LabExercise:
 
     def _probe_network(self, places: Iterable[Place]) -> list[str]:
         with self._lab.neighbours() as others:
-            known = {side: self._surroundings(side, others) for side in SideName}
-            probes = [RAW_PACKETS, *(Probe(question, _by_side(make, known)) for question, make in NETWORK)]
-            return [line for probe in probes for line in self._probe(probe, places)]
+            around = {side: self._surroundings(side, others) for side in SideName}
+            knocked = {place.variant.key: _by_side(knock, around)(place) for place in places}
+        probes = [Probe(question, _by_place(tell, knocked)) for question, tell in NETWORK]
+        return [line for probe in (RAW_PACKETS, *probes) for line in self._probe(probe, places)]
 
     def _surroundings(self, side: SideName, other_labs: Mapping[str, str]) -> Surroundings:
         own, other = Fleet(self._lab, side), Fleet(self._lab, OTHER[side])
@@ -208,12 +206,17 @@ class LabExercise:
 
 
 def _by_side(
-    make: Callable[[Place, Known], Tried], known: Mapping[SideName, Known]
-) -> Callable[[Place], Tried]:
-    """A probe that needs to know something of the side from which it is made."""
+    make: Callable[[Place, Known], Found], known: Mapping[SideName, Known]
+) -> Callable[[Place], Found]:
+    """What needs to know something of the side from which it is made."""
 
-    def probe(place: Place) -> Tried:
+    def probe(place: Place) -> Found:
         assert place.variant.side is not None
         return make(place, known[place.variant.side])
 
     return probe
+
+
+def _by_place(tell: Callable[[Knocked], Tried], knocked: Mapping[str, Knocked]) -> Callable[[Place], Tried]:
+    """What is told by that which its place has found already."""
+    return lambda place: tell(knocked[place.variant.key])

@@ -205,7 +205,7 @@ class LabExercise:
                 log.finding(question, "there is nothing undeclared to see", "fact")
 
     def _try_survival(self, way: Way) -> None:
-        """Kill the last instance, restart the first, then scale out by one: what does each serve?"""
+        """Kill the last instance, restart the first meanwhile, then scale out by one: what does each serve?"""
         lab, log, fleet = self._lab, self._log, way.fleet
         last = fleet.indexes[-1]
         before = {index: fleet.identity(index) for index in (0, last)}
@@ -214,13 +214,13 @@ class LabExercise:
             log.step("survive", side=fleet.side) as changes,
         ):
             lab.sides[fleet.side].kill(last)
+            lab.sides[fleet.side].restart(0)
             if fleet.await_new(last, before[last], SUPERVISOR_S):
                 answer = "yes: the orchestrator starts another in its place"
                 log.finding("killed: does anybody bring it back?", answer, "yes")
             else:
                 answer = f"nobody within {SUPERVISOR_S:g} s; the next `lab.up` does"
                 log.finding("killed: does anybody bring it back?", answer, "no")
-            lab.sides[fleet.side].restart(0)
             if not fleet.await_new(0, before[0], BACK_TIMEOUT_S):
                 raise ExerciseError(
                     f"{fleet.name(0)} did not come back from a restart", hint="see `invoke lab.logs`"

@@ -14,8 +14,17 @@ from pairlab.exercise import _isolation_figures as plan
 from pairlab.exercise import _isolation_kernel as kernel
 from pairlab.exercise import _isolation_network as network
 from pairlab.exercise import _isolation_view as view
-from pairlab.exercise._isolation_network import Surroundings
-from pairlab.exercise._isolation_place import CAPABILITIES, SYSCALLS, Outcome, Place, decode, judge, status_of
+from pairlab.exercise._isolation_network import Knocked, Surroundings
+from pairlab.exercise._isolation_place import (
+    CAPABILITIES,
+    SYSCALLS,
+    Outcome,
+    Place,
+    Tried,
+    decode,
+    judge,
+    status_of,
+)
 from pairlab.exercise.isolation import PROBES
 from pairlab.results import Finding, RunResult, Sample, Variant, Verdict
 from pairlab.run import Completed, LocalRunner
@@ -273,41 +282,60 @@ def test_peers_are_read_from_the_kernels_table() -> None:
     assert network.peers(runner, 8080) == ["10.1.0.1"]
 
 
+def knocked(**said: str) -> Knocked:
+    """What was said by who is around, silent all others."""
+    to = {
+        "neighbour": "10.1.0.11:8080",
+        "door": "10.1.0.1:20801",
+        "host": "10.9.9.9:20801",
+        "other": "172.18.0.3:8080",
+        "vm": "10.2.0.11:80",
+        "labs_door": "10.9.9.9:20901",
+    }
+    answers = {address: said.pop(who, "silent") for who, address in to.items()}
+    assert not said
+    return Knocked("vm/0", AROUND, ["10.1.0.1"], answers)
+
+
 @pytest.mark.parametrize(
-    ("probe", "said", "verdict"),
+    ("tell", "found", "verdict"),
     [
-        (network.neighbours, "10.1.0.11:8080 open\n", "no"),
-        (network.neighbours, "10.1.0.11:8080 silent\n", "yes"),
-        (network.front_door, "10.1.0.1:20801 refused\n", "no"),
-        (network.front_door, "10.1.0.1:20801 silent\n", "yes"),
-        (network.host_services, "10.1.0.1:20801 refused\n10.9.9.9:20801 silent\n", "yes"),
-        (network.host_services, "10.1.0.1:20801 refused\n10.9.9.9:20801 open\n", "no"),
-        (network.host_itself, "10.1.0.1:20801 refused\n10.9.9.9:20801 silent\n", "no"),
-        (network.host_itself, "10.1.0.1:20801 silent\n10.9.9.9:20801 unreachable\n", "yes"),
-        (network.other_side, "172.18.0.3:8080 refused\n", "yes"),
-        (network.other_side, "172.18.0.3:8080 open\n", "no"),
-        (network.another_lab, "10.2.0.11:80 silent\n10.9.9.9:20901 refused\n", "yes"),
-        (network.another_lab, "10.2.0.11:80 silent\n10.9.9.9:20901 open\n", "no"),
+        (network.neighbours, knocked(neighbour="open"), "no"),
+        (network.neighbours, knocked(), "yes"),
+        (network.front_door, knocked(door="refused"), "no"),
+        (network.front_door, knocked(), "yes"),
+        (network.host_services, knocked(door="refused"), "yes"),
+        (network.host_services, knocked(door="refused", host="open"), "no"),
+        (network.host_itself, knocked(door="refused"), "no"),
+        (network.host_itself, knocked(host="unreachable"), "yes"),
+        (network.other_side, knocked(other="refused"), "yes"),
+        (network.other_side, knocked(other="open"), "no"),
+        (network.another_lab, knocked(labs_door="refused"), "yes"),
+        (network.another_lab, knocked(labs_door="open"), "no"),
     ],
 )
-def test_an_answer_is_a_way_there(
-    probe: Callable[[Place, Surroundings], Any], said: str, verdict: str
-) -> None:
-    assert probe(vm(said=said, answers={"cat /proc/net/tcp": TCP}), AROUND).verdict == verdict
+def test_an_answer_is_a_way_there(tell: Callable[[Knocked], Tried], found: Knocked, verdict: str) -> None:
+    assert tell(found).verdict == verdict
+
+
+def test_all_around_is_knocked_at_once_and_each_only_once() -> None:
+    heard = "".join(f"{to} silent\n" for to in knocked().said)
+    where = vm(said=heard, answers={"cat /proc/net/tcp": TCP})
+    assert network.knock(where, AROUND) == replace(knocked(), name=where.name)
+    ((_, *asked),) = calls(where)
+    assert sorted(asked) == sorted(knocked().said)
 
 
 def test_what_of_another_lab_is_reached_is_named_and_without_one_nothing_is_tried() -> None:
-    reached = network.another_lab(vm(said="10.2.0.11:80 open\n10.9.9.9:20901 silent\n"), AROUND)
-    assert reached.happened == "vm/0 of three at 10.2.0.11:80 is reached"
-    alone = vm()
-    tried = network.another_lab(alone, replace(AROUND, other_labs={}))
-    assert (tried.verdict, calls(alone)) == ("untried", [])
+    assert network.another_lab(knocked(vm="open")).happened == "vm/0 of three at 10.2.0.11:80 is reached"
+    tried = network.another_lab(replace(knocked(), around=replace(AROUND, other_labs={})))
+    assert tried.verdict == "untried"
     assert "none was up, and none came up for this" in tried.answer
 
 
 def test_without_health_checks_there_is_no_front_door() -> None:
-    with pytest.raises(ExerciseError, match="no front door has asked"):
-        network.front_door(vm(answers={"cat /proc/net/tcp": TCP.splitlines()[0]}), AROUND)
+    with pytest.raises(ExerciseError, match="no front door has asked vm/0"):
+        network.front_door(replace(knocked(), doors=[]))
 
 
 # -- the whole -----------------------------------------------------------------------------------

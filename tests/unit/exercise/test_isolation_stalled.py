@@ -203,7 +203,7 @@ def test_a_kernel_that_ends_the_attacker_is_told_of(monkeypatch: pytest.MonkeyPa
 def test_a_vm_that_stalls_has_a_watchdog(monkeypatch: pytest.MonkeyPatch) -> None:
     verdict, answer = told(attacked(Vm(printed(70, ALARMED)), "memory", monkeypatch), plan.MEMORY_ALONE)
     assert verdict == "no"
-    assert "got 70 MiB and stalled it, until its watchdog ended it after 60 s; all others go on" in answer
+    assert "got 70 MiB and stalled it, until its watchdog ended it after 30 s; all others go on" in answer
     assert "Held by: nobody" in answer
 
 
