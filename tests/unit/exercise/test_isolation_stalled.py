@@ -16,7 +16,7 @@ from pairlab.exercise import Log, _isolation_bounded, _isolation_containment
 from pairlab.exercise import _isolation_attacked as plan
 from pairlab.exercise._isolation_bounded import ALARMED, KILLED, Target
 from pairlab.exercise._isolation_containment import FLOOD, Containment
-from pairlab.exercise._isolation_memory import exhaust
+from pairlab.exercise._isolation_memory import LIFE_S, exhaust
 from pairlab.exercise._isolation_panic import panic
 from pairlab.model import Instance, SideName
 from pairlab.run import Completed
@@ -141,7 +141,7 @@ class Door:
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_isolation_bounded, "POLL_S", 0.01)
-    monkeypatch.setattr(_isolation_bounded, "COME_TO_ITSELF_S", -59.8)
+    monkeypatch.setattr(_isolation_bounded, "COME_TO_ITSELF_S", 0.2 - LIFE_S)
     monkeypatch.setattr(_isolation_containment, "BACK_TIMEOUT_S", 0.05)
 
 
@@ -203,7 +203,7 @@ def test_a_kernel_that_ends_the_attacker_is_told_of(monkeypatch: pytest.MonkeyPa
 def test_a_vm_that_stalls_has_a_watchdog(monkeypatch: pytest.MonkeyPatch) -> None:
     verdict, answer = told(attacked(Vm(printed(70, ALARMED)), "memory", monkeypatch), plan.MEMORY_ALONE)
     assert verdict == "no"
-    assert "got 70 MiB and stalled it, until its watchdog ended it after 30 s; all others go on" in answer
+    assert f"got 70 MiB and stalled it, until its watchdog ended it after {LIFE_S:g} s; all others go on" in answer
     assert "Held by: nobody" in answer
 
 
