@@ -205,7 +205,7 @@ class LabExercise:
                 log.finding(question, "there is nothing undeclared to see", "fact")
 
     def _try_survival(self, way: Way) -> None:
-        """Kill the last instance, restart the first meanwhile, then scale out by one: what does each serve?"""
+        """Kill the last instance, restart the first, then scale out by one: what does each serve?"""
         lab, log, fleet = self._lab, self._log, way.fleet
         last = fleet.indexes[-1]
         before = {index: fleet.identity(index) for index in (0, last)}
