@@ -16,6 +16,9 @@ from pairlab.run import running, tail
 
 DAEMONS = ("dockerd", "libvirtd", "virtlogd")
 """In the order in which they can be stopped."""
+REAPER = "/usr/bin/tini"
+"""What reaps the processes that a daemon started by hand leaves: libvirt waits until a VM's is no zombie any
+more, and where no init system runs the first process may reap late, or never."""
 ANSWER_TIMEOUT_S = 60.0
 POLL_S = 0.1
 STOP_SCHEDULE = "TERM/30/KILL/5"
@@ -164,7 +167,8 @@ def _start(host: Host, daemon: Daemon) -> None:
         _config(host).write_text(daemon.config)
     host.admin.run(
         ["start-stop-daemon", "--start", "--oknodo", "--background", "--pidfile", daemon.pid_file,
-         "--output", str(log), "--exec", daemon.executable, "--", *daemon.arguments],
+         "--output", str(log), "--exec", daemon.executable,
+         "--startas", REAPER, "--", "-s", "--", daemon.executable, *daemon.arguments],
         timeout_s=ANSWER_TIMEOUT_S,
     )  # fmt: skip
 

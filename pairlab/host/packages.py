@@ -35,6 +35,8 @@ IMAGE_PACKAGES = (
 BOOT_PACKAGES = ("grub-common", "grub-pc-bin")
 BUILD_PACKAGES = ("libvirt-dev", "pkg-config", "gcc", "libc6-dev")
 OTHER_PACKAGES = ("openssh-client", "ca-certificates", "curl", "iproute2", "xsltproc")
+REAPER_PACKAGES = ("tini",)
+"""What daemons are started under by hand, where no systemd does it."""
 TEST_PACKAGES = ("chromium", "chromium-driver")
 """What only the tests need: a browser that opens the reports."""
 
@@ -48,6 +50,7 @@ def wanted_packages(host: Host, more: Sequence[str] = ()) -> list[str]:
         *BOOT_PACKAGES,
         *BUILD_PACKAGES,
         *OTHER_PACKAGES,
+        *(() if host.systemd else REAPER_PACKAGES),
         *more,
     ]
     if which("dockerd") and not _installed(host, ["docker.io"]):

@@ -116,6 +116,12 @@ def test_what_shows_addresses_and_what_applies_stylesheets_come_with_the_package
     assert {"iproute2", "xsltproc"} <= {*packages.wanted_packages(a_host(tmp_path, ready()))}
 
 
+@pytest.mark.parametrize("systemd", [True, False])
+def test_what_reaps_for_daemons_is_wanted_where_no_systemd_does(tmp_path: Path, systemd: bool) -> None:
+    wanted = packages.wanted_packages(a_host(tmp_path, ready(), systemd=systemd))
+    assert ("tini" in wanted) is not systemd
+
+
 def test_another_edition_of_docker_is_not_replaced(tmp_path: Path) -> None:
     def status(argv: tuple[str, ...]) -> str:
         return "".join(f"{name} ii \n" for name in argv[4:] if name != "docker.io")
@@ -167,6 +173,8 @@ def test_without_systemd_a_daemon_is_started_by_hand_and_stopped_again(tmp_path:
     started = next(line for line in runner.lines() if "--start" in line)
     assert f"--output {tmp_path}/state/dockerd.log" in started
     assert "--pidfile /run/docker.pid" in started
+    # Under a subreaper: whatever the daemon leaves is reaped, whoever the first process is.
+    assert "--exec /usr/sbin/dockerd --startas /usr/bin/tini -- -s -- /usr/sbin/dockerd --" in started
     assert setup.undo(host, lambda _: None, interactive=False) == ["stopped dockerd"]
     assert "--exec /usr/sbin/dockerd" in runner.lines()[-1]
     assert setup.undo(host, lambda _: None, interactive=False) == []
