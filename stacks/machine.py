@@ -29,8 +29,13 @@ QEMU_MIB = 1280
 """What QEMU may take beside its guest's memory: translated code, by default up to 1 GiB, and itself."""
 SEED = "/etc/machine"
 MAC = "52:54:00:12:34:56"
-LINK = Link(MAC, "10.0.2.15/24", "10.0.2.2", "10.0.2.3")
-"""QEMU's own network, which is the same in every container and joined to none. Source: QEMU, net/slirp.c."""
+NETWORK = "198.18.0.0/24"
+"""QEMU's own network, the same in every container and joined to none. Its default may be the one that the
+container is in, for Swarm takes those out of 10.0.0.0/8: the VM would send its answers to itself.
+Source: RFC 2544, addresses that are routed nowhere.
+"""
+LINK = Link(MAC, "198.18.0.15/24", "198.18.0.2", "198.18.0.3")
+"""The VM, what leads out of that network, and who answers for names. Source: QEMU, net/slirp.c."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,7 @@ class Machine(pulumi.ComponentResource):
                 "MACHINE_CPUS": str(spec.settings.vm_cpus),
                 "MACHINE_MAC": LINK.mac,
                 "MACHINE_MEMORY_MIB": str(spec.settings.vm_memory_mib),
+                "MACHINE_NETWORK": NETWORK,
                 "MACHINE_PORT": str(args.tier.workload.port),
                 "MACHINE_SSH_PORT": str(MACHINE_SSH_PORT),
             },

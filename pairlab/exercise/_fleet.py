@@ -27,6 +27,13 @@ REST_TIMEOUT_S = 90.0
 T = TypeVar("T")
 
 
+def await_rest_of_all(fleets: Iterable[Fleet]) -> None:
+    """Wait until no instance of several sides has anything left to do; see `Fleet.await_rest`."""
+    with ThreadPoolExecutor() as pool:
+        for rests in [pool.submit(fleet.await_rest) for fleet in fleets]:
+            rests.result()
+
+
 @dataclass(frozen=True)
 class Fleet:
     """The declared instances of a side's front tier.

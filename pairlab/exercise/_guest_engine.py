@@ -30,7 +30,9 @@ class GuestEngine:
     def load(self) -> None:
         """Take the image in that was copied to `ARCHIVE`, and remove the copy."""
         try:
-            self.admin.run(["podman", "load", "--quiet", "--input", str(ARCHIVE)], timeout_s=LOAD_TIMEOUT_S)
+            # `podman load` would first take all of it apart in another format.
+            pull = ["podman", "pull", "--quiet", f"docker-archive:{ARCHIVE}"]
+            self.admin.run(pull, timeout_s=LOAD_TIMEOUT_S)
         finally:
             self.admin.run(["rm", "-f", str(ARCHIVE)])
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -47,30 +48,33 @@ def compare_speeds(nest: Nest, log: Log) -> list[str]:
     with ExitStack() as stack:
         here = stack.enter_context(unpacked_here(host, tools))
 
-        def enter(variant: Variant, runner: Runner, scratch: str, image_id: str = "") -> Place:
-            folder = stack.enter_context(_brought(tools, runner, scratch))
-            inside = EachInContainer(runner, image_id, folder) if image_id else runner
-            return Place(variant, inside, folder, usable_cpus(inside), host)
-
-        places = [
-            Place(plan.HOST, host, here, usable_cpus(host), host),
-            enter(plan.VM, sides[VM].runner(0), IN_MEMORY),
-            enter(plan.CONTAINER, sides[CONTAINER].runner(0), SCRATCH),
-            enter(plan.IN_VM, nest.engine.admin, IN_MEMORY, nest.archive.image_id),
-            enter(plan.IN_CONTAINER, nest.lab.machine(), IN_MEMORY),
-        ]
+        inside: dict[Variant, tuple[Runner, str]] = {
+            plan.VM: (sides[VM].runner(0), IN_MEMORY),
+            plan.CONTAINER: (sides[CONTAINER].runner(0), SCRATCH),
+            plan.IN_VM: (nest.engine.admin, IN_MEMORY),
+            plan.IN_CONTAINER: (nest.lab.machine(), IN_MEMORY),
+        }
+        folders = stack.enter_context(_brought(tools, inside.values()))
+        places = [Place(plan.HOST, host, here, usable_cpus(host), host)]
+        for (variant, (runner, _)), folder in zip(inside.items(), folders, strict=True):
+            if variant is plan.IN_VM:
+                runner = EachInContainer(runner, nest.archive.image_id, folder)
+            places.append(Place(variant, runner, folder, usable_cpus(runner), host))
         check_same(places)
         return [_do(task, places, log) for task in TASKS]
 
 
 @contextmanager
-def _brought(tools: Tools, runner: Runner, scratch: str) -> Iterator[str]:
-    """The programs in a folder of an instance, which is gone afterwards."""
-    folder = unpack(runner, tools, scratch)
+def _brought(tools: Tools, where: Collection[tuple[Runner, str]]) -> Iterator[list[str]]:
+    """The programs in a folder of each instance, brought to all at once; gone afterwards."""
+    with ThreadPoolExecutor() as pool:
+        coming = [pool.submit(unpack, runner, tools, scratch) for runner, scratch in where]
     try:
-        yield folder
+        yield [each.result() for each in coming]
     finally:
-        runner.run(["rm", "-r", folder])
+        for (runner, _), each in zip(where, coming, strict=True):
+            if each.exception() is None:
+                runner.run(["rm", "-r", each.result()])
 
 
 def _do(task: tasks.Task, places: list[Place], log: Log) -> str:

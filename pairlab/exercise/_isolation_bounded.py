@@ -68,10 +68,12 @@ FORK = (
 Arguments: the most, seconds that they sleep, seconds after which it ends by an alarm.
 """
 BURN = (
-    '$| = 1; my ($count, $life) = @ARGV; print "burning\\n";'
+    '$| = 1; my ($count, $life) = @ARGV; print getpgrp, "\\n";'
     " for (2 .. $count) { last unless fork } alarm $life; 1 while 1;"
 )
-"""Keeps processors busy; each process ends by an alarm of its own. Arguments: processes, seconds."""
+"""Keeps processors busy, and says the process group, by which all of it can be ended; each process ends by
+an alarm of its own. Arguments: processes, seconds."""
+_END = 'kill -s TERM -- "-$1"'
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,14 @@ class Attack:
                 hint="`invoke lab.exec` may show what is wrong there",
             )
         return self._lines[0]
+
+    def end_group(self, group: str) -> None:
+        """End it before its time.
+
+        Args:
+            group: Number of its process group, as it said itself.
+        """
+        self._runner.run(["sh", "-c", _END, "sh", group], timeout_s=ASK_TIMEOUT_S)
 
     def _run(self) -> Ended:
         try:

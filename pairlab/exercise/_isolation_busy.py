@@ -52,13 +52,14 @@ class Neighbour:
             self._watch(client, "calm")
             burn = perl(BURN, self._cpus, LIFE_S)
             with Attack(self._target.usual, burn, LIFE_S + 2) as attack:
-                attack.first_line()
+                group = attack.first_line()
                 self._burned(client, attack, "declared", None)
                 for key, question, cpus in (
                     ("raised", plan.BUSY_RAISE, float(self._cpus)),
                     ("limited", plan.BUSY_LIMIT, plan.LIMIT_CPUS),
                 ):
                     findings.append(self._held(client, attack, key, question, cpus))
+                attack.end_group(group)
             client.await_good(1)
         self._log.keep(client)
         self._log.sample(plan.BUSY_FAILED, client.failed)

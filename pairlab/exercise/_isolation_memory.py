@@ -42,7 +42,7 @@ HOST_SHARE = 0.5
 """The most of this host's free memory that may be asked for."""
 MOST_OF_IT = 0.75
 """Memory counts as exhausted from this share of what there was, if a kernel ended nobody for want of it."""
-LIFE_S = 30.0
+LIFE_S = 20.0
 """A guest whose memory is full may move its file cache about for minutes before it ends anybody."""
 STEADY = 20
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,7 +216,9 @@ def check_same(places: Sequence[Place]) -> dict[str, str]:
     Raises:
         ExerciseError: They differ, or did not arrive whole.
     """
-    digests = {place.variant.title: digest(place.runner, place.folder) for place in places}
+    with ThreadPoolExecutor() as pool:
+        found = {place.variant.title: pool.submit(digest, place.runner, place.folder) for place in places}
+    digests = {title: each.result() for title, each in found.items()}
     if len({*digests.values()}) > 1:
         raise ExerciseError(
             "the programs are not the same files in every place",

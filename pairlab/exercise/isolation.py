@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 from pairlab.errors import ExerciseError
 from pairlab.exercise import Lab, Log
 from pairlab.exercise import _isolation_figures as plan
-from pairlab.exercise._fleet import Fleet
+from pairlab.exercise._fleet import Fleet, await_rest_of_all
 from pairlab.exercise._isolation_bounded import Target
 from pairlab.exercise._isolation_busy import Neighbour
 from pairlab.exercise._isolation_calls import make_calls, reaching
@@ -115,8 +115,7 @@ class LabExercise:
                 continue
             with log.step(key) as changes:
                 for target in targets:
-                    for each in targets:
-                        each.fleet.await_rest()  # from the attack before: it would blur this one
+                    await_rest_of_all(each.fleet for each in targets)  # the attack before would blur this one
                     with log.doing(target.variant):
                         changes += [f"{target.variant.title}: {line}" for line in attack(target)]
         containment.end(targets)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from statistics import quantiles
@@ -214,8 +215,11 @@ class LabExercise:
             log.step("survive", side=fleet.side) as changes,
         ):
             lab.sides[fleet.side].kill(last)
-            lab.sides[fleet.side].restart(0)
-            if fleet.await_new(last, before[last], SUPERVISOR_S):
+            with ThreadPoolExecutor(1) as pool:
+                restarted = pool.submit(lab.sides[fleet.side].restart, 0)
+                is_back = fleet.await_new(last, before[last], SUPERVISOR_S)
+                restarted.result()
+            if is_back:
                 answer = "yes: the orchestrator starts another in its place"
                 log.finding("killed: does anybody bring it back?", answer, "yes")
             else:

@@ -79,14 +79,17 @@ def machine_recipe(workload: Workload, vm: VmImage) -> Recipe:
     return Recipe("machine", "container", MACHINE_PACKAGES, files, commands, config)
 
 
-def ensure_engine(store: ImageStore, workload: Workload, *, progress: Progress) -> VmImage:
-    """The disk of a VM with a container engine, built if it is missing or damaged."""
-    recipe = engine_recipe(workload)
-    return vm_image(recipe, store.ensure_recipe(recipe, progress=progress))
-
-
-def ensure_machine(
+def ensure_nested(
     store: ImageStore, workload: Workload, vm: VmImage, *, progress: Progress
-) -> ContainerImage:
-    """The image of a container with a VM, built if it is missing or damaged."""
-    return container_image(store.ensure_recipe(machine_recipe(workload, vm), progress=progress))
+) -> tuple[VmImage, ContainerImage]:
+    """A VM's disk with a container engine, and a container's image with a VM, both built at once if need be.
+
+    Args:
+        store: Holds images.
+        workload: What the nested instances run.
+        vm: Its VM image.
+        progress: Told each phase.
+    """
+    engine = engine_recipe(workload)
+    records = store.ensure_recipes([engine, machine_recipe(workload, vm)], progress=progress)
+    return vm_image(engine, records[0]), container_image(records[1])

@@ -126,6 +126,10 @@ class ImageStore:
         """An image of a recipe of the caller's own, built if it is missing or damaged."""
         return self._ensure_all([recipe], progress)[0]
 
+    def ensure_recipes(self, recipes: Sequence[Recipe], *, progress: Progress) -> list[ImageRecord]:
+        """The same for several, which are built at once."""
+        return self._ensure_all(recipes, progress)
+
     def ensure_guest(self, url: str, sha256: str, *, progress: Progress) -> VmImage:
         """A cloud image as the guest, fetched if it is missing or damaged.
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cached_property
 
 from pairlab.errors import ExerciseError
-from pairlab.image.nested import ensure_engine, ensure_machine
+from pairlab.image.nested import ensure_nested
 from pairlab.image.recipe import Recipe, container_recipe, vm_recipe
 from pairlab.image.store import container_image, vm_image
 from pairlab.model import (
@@ -127,12 +127,16 @@ class LiveImages:
         """A VM's that boots the kernel on its own disk."""
         return self.store.ensure(self._workload, progress=self._bench.progress, boot="disk").vm
 
-    @cached_property
+    @property
     def engine_host(self) -> VmImage:
         """A VM's with a container engine in the place of the workload."""
-        return ensure_engine(self.store, self._workload, progress=self._bench.progress)
+        return self._nested[0]
 
-    @cached_property
+    @property
     def machine(self) -> ContainerImage:
         """A container's that holds one of the lab's VMs."""
-        return ensure_machine(self.store, self._workload, self.declared.vm, progress=self._bench.progress)
+        return self._nested[1]
+
+    @cached_property
+    def _nested(self) -> tuple[VmImage, ContainerImage]:
+        return ensure_nested(self.store, self._workload, self.declared.vm, progress=self._bench.progress)

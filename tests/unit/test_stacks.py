@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import json
 import re
 import runpy
@@ -21,6 +22,7 @@ from pairlab.model import (
     PACKAGES_HOST,
     PACKAGES_PORT,
     PACKAGES_URL,
+    PRIVATE_NETWORKS,
     Accelerator,
     ContainerImage,
     LabSpec,
@@ -229,6 +231,9 @@ def test_a_vm_in_a_container_is_a_service_without_power_that_answers_as_the_othe
     assert not inside.get("mounts")
     assert task["resources"]["limits"]["memoryBytes"] > 2 * 256 * 1024**2
     assert inside["env"]["MACHINE_MEMORY_MIB"] == "256"
+    # Were it one that the container can be in, the VM would take who asks for a neighbour of its own.
+    inner = ipaddress.IPv4Network(inside["env"]["MACHINE_NETWORK"])
+    assert not any(inner.overlaps(each) for each in PRIVATE_NETWORKS)
     # The key of its ssh server is in a secret, and nowhere else.
     assert [secret["fileName"] for secret in inside["secrets"]] == ["/etc/machine/user-data"]
     seed = declared.inputs["dev-machine-user-data"]

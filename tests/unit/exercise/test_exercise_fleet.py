@@ -73,3 +73,15 @@ def test_a_signal_to_stop_is_heeded_long_before_the_deadline() -> None:
     with pytest.raises(KeyboardInterrupt):
         fleet(Door(float("inf"))).await_commands(60)
     assert time.monotonic() - began < 10
+
+
+def test_all_sides_come_to_rest_at_the_same_time_and_one_that_does_not_is_told() -> None:
+    both = threading.Barrier(2, timeout=10)
+    at_rest: Any = SimpleNamespace(await_rest=both.wait)
+    _fleet.await_rest_of_all([at_rest, at_rest])
+
+    def goes_on() -> None:
+        raise SideError("vm/0 did not come to rest", hint="wait")
+
+    with pytest.raises(SideError, match="vm/0"):
+        _fleet.await_rest_of_all([SimpleNamespace(await_rest=goes_on)])  # type: ignore[list-item]

@@ -134,10 +134,10 @@ def test_an_image_is_taken_in_and_its_copy_goes_also_where_that_fails() -> None:
     host = engine_host()
     GuestEngine(host).load()
     assert host.lines() == [
-        "podman load --quiet --input /var/tmp/pairlab-image.tar",
+        "podman pull --quiet docker-archive:/var/tmp/pairlab-image.tar",
         "rm -f /var/tmp/pairlab-image.tar",
     ]
-    full = engine_host(**{"podman load": 125})
+    full = engine_host(**{"podman pull": 125})
     with pytest.raises(CommandError):
         GuestEngine(full).load()
     assert full.lines()[-1].startswith("rm -f ")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -81,6 +84,23 @@ def test_what_burns_ends_by_its_own_alarm() -> None:
     # So does what takes all memory, or all processes: the kernel needs neither to end it.
     assert bounded(LOCAL, perl(EXHAUST, 3, 1), 20).status == ALARMED
     assert bounded(LOCAL, perl(FORK, 1, 3, 1), 20).status == ALARMED
+
+
+def test_what_burns_is_ended_before_its_time_with_all_its_processes() -> None:
+    with Attack(LOCAL, perl(BURN, 3, 60), 60) as attack:
+        group = attack.first_line()
+        attack.end_group(group)
+    assert attack.ended.status == 128 + signal.SIGTERM
+    with pytest.raises(ProcessLookupError):
+        until_gone(int(group))
+
+
+def until_gone(group: int, timeout_s: float = 10.0) -> None:
+    """Asks for a process group until there is none; who reaps its processes may take a moment."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        os.killpg(group, 0)
+        time.sleep(0.05)
 
 
 def test_an_attack_that_goes_on_is_ended_from_inside() -> None:

@@ -8,7 +8,7 @@ from image_worlds import WEB, BuildingRunner
 
 from pairlab.errors import ImageError
 from pairlab.image.container_archive import image_id
-from pairlab.image.nested import engine_recipe, ensure_engine, ensure_machine, machine_recipe
+from pairlab.image.nested import engine_recipe, ensure_nested, machine_recipe
 from pairlab.image.recipe import File, HostFile
 from pairlab.image.store import ImageStore
 from pairlab.model import VmImage
@@ -70,14 +70,12 @@ def test_a_vm_that_owns_its_kernel_is_given_none_in_a_container_either(tmp_path)
 def test_both_are_built_once_and_a_containers_archive_has_an_id(store, tmp_path):
     told: list[str] = []
     web = store.ensure(WEB, progress=told.append)
-    engine = ensure_engine(store, WEB, progress=told.append)
-    machine = ensure_machine(store, WEB, web.vm, progress=told.append)
+    engine, machine = ensure_nested(store, WEB, web.vm, progress=told.append)
     assert engine.version != web.vm.version
     assert engine.kernel.name
     assert machine.reference == f"pairlab/machine:{machine.version}"
     before = len(told)
-    assert ensure_engine(store, WEB, progress=told.append) == engine
-    assert ensure_machine(store, WEB, web.vm, progress=told.append) == machine
+    assert ensure_nested(store, WEB, web.vm, progress=told.append) == (engine, machine)
     assert told[before:] == []
     ids = {image_id(store.archive(each.version)) for each in (web.container, machine)}
     assert len(ids) == 2
