@@ -30,8 +30,8 @@ T = TypeVar("T")
 def await_rest_of_all(fleets: Iterable[Fleet]) -> None:
     """Wait until no instance of several sides has anything left to do; see `Fleet.await_rest`."""
     with ThreadPoolExecutor() as pool:
-        for rests in [pool.submit(fleet.await_rest) for fleet in fleets]:
-            rests.result()
+        for resting in [pool.submit(fleet.await_rest) for fleet in fleets]:
+            resting.result()
 
 
 @dataclass(frozen=True)
