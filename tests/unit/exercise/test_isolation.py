@@ -328,14 +328,18 @@ def test_all_around_is_knocked_at_once_and_each_only_once() -> None:
 
 def test_what_of_another_lab_is_reached_is_named_and_without_one_nothing_is_tried() -> None:
     assert network.another_lab(knocked(vm="open")).happened == "vm/0 of three at 10.2.0.11:80 is reached"
-    tried = network.another_lab(replace(knocked(), around=replace(AROUND, other_labs={})))
+    alone = vm(said="10.1.0.11:8080 silent\n", answers={"cat /proc/net/tcp": TCP})
+    tried = network.another_lab(network.knock(alone, replace(AROUND, other_labs={})))
     assert tried.verdict == "untried"
+    assert not set(calls(alone)[0]) & set(AROUND.other_labs)
     assert "none was up, and none came up for this" in tried.answer
 
 
 def test_without_health_checks_there_is_no_front_door() -> None:
-    with pytest.raises(ExerciseError, match="no front door has asked vm/0"):
-        network.front_door(replace(knocked(), doors=[]))
+    heard = "".join(f"{to} silent\n" for to in knocked().said)
+    unasked = vm(said=heard, answers={"cat /proc/net/tcp": TCP.splitlines()[0]})
+    with pytest.raises(ExerciseError, match=f"no front door has asked {unasked.name}"):
+        network.front_door(network.knock(unasked, AROUND))
 
 
 # -- the whole -----------------------------------------------------------------------------------
