@@ -16,6 +16,7 @@ from benchmarks._raw_vms import machine, take_from_lab
 from benchmarks._trial import SAMPLES, Trial, say, seconds
 from pairlab.errors import LabError
 from pairlab.host.tiny_guest import READY_LINE, initramfs
+from pairlab.image.recipe import QUICK_KERNEL
 from pairlab.image.record import DISK
 from pairlab.model import VmImage
 from tests.cloud_image import build
@@ -29,7 +30,7 @@ def measure(trial: Trial) -> Iterator[Figure]:
     initrd.write_bytes(initramfs())
     argv = [*machine(raw.spec.accelerator), "-m", str(raw.spec.settings.vm_memory_mib), "-no-reboot"]
     argv += ["-serial", "stdio", "-kernel", str(raw.image.kernel), "-initrd", str(initrd)]
-    argv += ["-append", "console=ttyS0 quiet no_timer_check panic=-1"]
+    argv += ["-append", " ".join(("console=ttyS0", "quiet", "panic=-1", *QUICK_KERNEL))]
     others = {
         "VM start to HTTP 200 by its own boot loader": replace(raw, image=trial.boot_disk_image),
         "a guest with cloud-init": replace(raw, image=_with_cloud_init(trial)),

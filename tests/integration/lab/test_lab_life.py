@@ -97,6 +97,8 @@ def test_a_second_up_changes_nothing(commands: Commands, up: str) -> None:
 
 
 def test_commands_reach_into_either_side(commands: Commands, up: str) -> None:
+    for port in doors(commands, up).values():
+        get(port)  # something for the logs
     for instance, host in (("vm/0", "vm-0"), ("container/0", "container-1")):
         done = commands.run("lab.exec", instance, "cat /etc/hostname", "--lab", up)
         assert done.stdout.strip() == host
@@ -141,6 +143,21 @@ def test_drift_is_told_and_put_right(commands: Commands, up: str) -> None:
     assert any("vm/0" in line for line in drift), drift
     commands.run("lab.up", "--lab", up)
     assert commands.json("lab.status", "--lab", up)["drift"] == []
+
+
+def test_a_vm_whose_power_fails_again_and_again_still_lets_people_in(commands: Commands, up: str) -> None:
+    commands.run("lab.up", "--lab", up, "--vms", "2")
+    for _ in range(2):
+        # Commits the names of all new files to the disk, but the content of this one alone.
+        commands.run("lab.exec", "vm/1", "dd if=/dev/zero of=/var/tmp/a count=1 conv=fsync", "--lab", up)
+        for verb in ("destroy", "start"):
+            virsh = ["virsh", "-c", "qemu:///system", verb, f"pairlab-{up}-vm-1"]
+            subprocess.run(virsh, check=True, capture_output=True)
+        until(
+            lambda: commands.run("lab.exec", "vm/1", "true", "--lab", up, check=False).returncode == 0,
+            timeout_s=60,
+        )
+    commands.run("lab.up", "--lab", up)
 
 
 def test_a_taken_port_is_found_before_anything_is_made(commands: Commands, up: str) -> None:
