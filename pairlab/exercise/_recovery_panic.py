@@ -37,12 +37,15 @@ class VmPanic(Fault):
 
     @contextmanager
     def arranged(self, log: Log) -> Iterator[None]:
-        """See `Fault.arranged`: to declare a lab mends a VM that is off, and not one whose kernel is dead."""
+        """See `Fault.arranged`: libvirt is told nothing any more that `VmPanicTold` left."""
+        if self.lab.declared.restarting_vms:
+            self.lab.declare(replace(self.lab.declared, restarting_vms=frozenset()))
         try:
             yield
-        finally:
+        except BaseException:  # to declare a lab mends a VM that is off, and not one whose kernel is dead
             if self._is_dead:
                 self.side.kill(INDEX)
+            raise
 
     def strike(self) -> None:
         """See `Fault.strike`."""
@@ -65,10 +68,12 @@ class VmPanicTold(VmPanic):
 
     @contextmanager
     def arranged(self, log: Log) -> Iterator[None]:
-        """See `Fault.arranged`: another definition makes that VM anew, on the disk that it has."""
-        declared = self.lab.declared
-        with log.step("restarting"):
-            self.lab.declare(replace(declared, restarting_vms=frozenset({INDEX})))
-            self.fleet.admin(INDEX).run(["modprobe", PANIC_DRIVER])
-        yield
-        self.lab.declare(declared)
+        """See `Fault.arranged`: another definition makes that VM anew, on the disk that it has.
+
+        It stays until something needs the one before, or the lab is put back: it matters to no other fault.
+        """
+        with super().arranged(log):
+            with log.step("restarting"):
+                self.lab.declare(replace(self.lab.declared, restarting_vms=frozenset({INDEX})))
+                self.fleet.admin(INDEX).run(["modprobe", PANIC_DRIVER])
+            yield
