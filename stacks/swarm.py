@@ -23,6 +23,9 @@ from pairlab.model import (
 )
 
 MIB = 1024**2
+HEALTH_INTERVAL = "2s"
+MONITOR = HEALTH_INTERVAL
+"""How long an update watches a new task that is healthy: until its next health check."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ class Containers(pulumi.ComponentResource):
             ),
             update_config=self._update_config(),
             rollback_config=docker.ServiceRollbackConfigArgs(
-                parallelism=1, order="start-first", failure_action="pause", monitor="5s"
+                parallelism=1, order="start-first", failure_action="pause", monitor=MONITOR
             ),
             converge_config=docker.ServiceConvergeConfigArgs(
                 delay="500ms", timeout=f"{spec.settings.ready_timeout_s}s"
@@ -107,10 +110,10 @@ class Containers(pulumi.ComponentResource):
     def _update_config(self) -> docker.ServiceUpdateConfigArgs:
         if self._spec.settings.rollout == "at-once":
             return docker.ServiceUpdateConfigArgs(
-                parallelism=0, order="stop-first", failure_action="rollback", monitor="5s"
+                parallelism=0, order="stop-first", failure_action="rollback", monitor=MONITOR
             )
         return docker.ServiceUpdateConfigArgs(
-            parallelism=1, order="start-first", failure_action="rollback", monitor="5s"
+            parallelism=1, order="start-first", failure_action="rollback", monitor=MONITOR
         )
 
     def _container_spec(
@@ -131,7 +134,7 @@ class Containers(pulumi.ComponentResource):
             secrets=[self._secret(tier, file) for file in private] or None,
             healthcheck=docker.ServiceTaskSpecContainerSpecHealthcheckArgs(
                 tests=["CMD", HEALTHCHECK],
-                interval="2s",
+                interval=HEALTH_INTERVAL,
                 timeout="5s",
                 retries=3,
                 start_period=f"{START_PERIOD_S}s",

@@ -24,14 +24,19 @@ REST_CPU = 0.1
 """An instance rests if it used less than this share of a CPU for `REST_S`."""
 REST_TIMEOUT_S = 90.0
 
+A = TypeVar("A")
 T = TypeVar("T")
+
+
+def at_once(do: Callable[[A], T], those: Iterable[A]) -> list[T]:
+    """Do something to several at the same time; returns what came of each, or raises the first error."""
+    with ThreadPoolExecutor(MAX_INSTANCES) as pool:
+        return [done.result() for done in [pool.submit(do, each) for each in those]]
 
 
 def await_rest_of_all(fleets: Iterable[Fleet]) -> None:
     """Wait until no instance of several sides has anything left to do; see `Fleet.await_rest`."""
-    with ThreadPoolExecutor() as pool:
-        for resting in [pool.submit(fleet.await_rest) for fleet in fleets]:
-            resting.result()
+    at_once(lambda fleet: fleet.await_rest(), fleets)
 
 
 @dataclass(frozen=True)
@@ -129,8 +134,7 @@ class Fleet:
 
     def at_once(self, do: Callable[[int], T], indexes: Iterable[int] | None = None) -> list[T]:
         """Do something to every instance, or to some, at the same time; returns what came of each."""
-        with ThreadPoolExecutor(MAX_INSTANCES) as pool:
-            return [done.result() for done in [pool.submit(do, index) for index in indexes or self.indexes]]
+        return at_once(do, indexes or self.indexes)
 
     def await_rest(self, timeout_s: float = REST_TIMEOUT_S) -> None:
         """Wait until no instance has anything left to do of its start.

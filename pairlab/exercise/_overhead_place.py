@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pairlab.errors import ExerciseError
+from pairlab.exercise._fleet import at_once
 from pairlab.exercise._overhead_tasks import Chain, Task
 from pairlab.model import Tools
 from pairlab.results import Variant
@@ -216,9 +216,8 @@ def check_same(places: Sequence[Place]) -> dict[str, str]:
     Raises:
         ExerciseError: They differ, or did not arrive whole.
     """
-    with ThreadPoolExecutor() as pool:
-        found = {place.variant.title: pool.submit(digest, place.runner, place.folder) for place in places}
-    digests = {title: each.result() for title, each in found.items()}
+    found = at_once(lambda place: digest(place.runner, place.folder), places)
+    digests = {place.variant.title: each for place, each in zip(places, found, strict=True)}
     if len({*digests.values()}) > 1:
         raise ExerciseError(
             "the programs are not the same files in every place",

@@ -99,7 +99,7 @@ def _hardware(description: ElementTree.Element, given_bytes: int) -> str:
     starts = "the kernel that it is handed" if handed else "what its disk holds"
     cpus = description.findtext("vcpu", "1")
     return (
-        f"virtual hardware {machine}: {devices} devices on PCI, {cpus} CPUs, {mib(given_bytes)} of memory;"
+        f"virtual hardware {machine}; devices on PCI: {devices}, CPUs: {cpus}, memory: {mib(given_bytes)};"
         f" its firmware ({firmware}) starts {starts}"
     )
 

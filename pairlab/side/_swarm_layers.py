@@ -88,7 +88,7 @@ def _orchestrator(objects: SwarmObjects, api: Any) -> Layer:
         "configs": len(objects.configs(api)),
         "secrets": len(objects.secrets(api)),
     }
-    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    told = ", ".join(f"{name} ({count})" for name, count in counts.items() if count)
     return Layer(
         "orchestrator", f"Swarm, inside the engine, keeps {told}", "side", objects=sum(counts.values())
     )
@@ -99,6 +99,6 @@ def _fence(limits: Mapping[str, Any], known: Mapping[str, str]) -> str:
     rights = int(known["CapBnd"], 16).bit_count()
     calls = "a filter of system calls" if known.get("Seccomp") == FILTERED else "no filter of system calls"
     return (
-        f"namespaces of the host's kernel, a control group ({mib(memory) if memory else 'any amount'} of"
-        f" memory, {f'{cpus:g}' if cpus else 'all'} CPUs), {calls}, at most {rights} capabilities"
+        f"namespaces of the host's kernel, a control group (memory: {mib(memory) if memory else 'all'},"
+        f" CPUs: {f'{cpus:g}' if cpus else 'all'}), {calls}, at most {rights} capabilities"
     )

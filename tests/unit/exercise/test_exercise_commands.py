@@ -42,7 +42,7 @@ PROGRAMS = {
     "kmod": "modprobe",
     "libvirt-clients": "virsh",
     "mount": "mount",
-    "openssh-client": "ssh",
+    "openssh-client": "scp ssh",
     "perl-base": "perl",
     "podman": "podman",
     "procps": "kill pkill ps",
